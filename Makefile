@@ -1,0 +1,51 @@
+# `make` or `make help` explains itself. Everything lands in this folder; delete it and nothing is left.
+
+PYTHON ?= python3
+VENV := .venv
+READY := $(VENV)/.ready
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint format unit lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+env: $(READY) ## Create the environment in .venv/ from requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@echo "Creating .venv/ from requirements.lock: about two minutes and 3 GB"
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	  || { echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); Flow Models needs Python 3.11, 3.12 or 3.13: make PYTHON=python3.12 …" >&2; exit 2; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(READY) ## From nothing to a registered champion and a report, on the embedded data
+	@flow-models data demo
+	@dvc repro
+	@flow-models report
+
+test: lint unit ## Lint, types and all tests
+
+unit: $(READY) # the tests alone
+	@python -m pytest $(PYTEST_OPTIONS)
+
+lint: $(READY) ## Ruff and mypy, as pre-commit and CI run them
+	@ruff check
+	@ruff format --check
+	@mypy
+
+format: $(READY) ## Let ruff mend what it can
+	@ruff check --fix
+	@ruff format
+
+lock: ## Pin anew what pyproject.toml allows (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
+	  --extra pipeline --extra dev pyproject.toml --output-file requirements.lock
+
+clean: ## Remove what the pipeline made; the environment, the data and the registry stay
+	rm -rf checkpoints models prepared reports

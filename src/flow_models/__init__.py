@@ -1,0 +1,28 @@
+"""Normalizing flows on TensorFlow Probability, with the whole production line around them."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flow_models.errors import FlowModelsError
+    from flow_models.evaluation.likelihood import dequantise
+    from flow_models.model import FlowModel
+    from flow_models.stages import load
+
+__all__ = ["FlowModel", "FlowModelsError", "dequantise", "load"]
+
+_HOMES = {
+    "FlowModel": "flow_models.model",
+    "FlowModelsError": "flow_models.errors",
+    "dequantise": "flow_models.evaluation.likelihood",
+    "load": "flow_models.stages",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: TensorFlow takes ten seconds."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,84 @@
+"""The contract between an application and the pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pandas as pd
+
+from flow_models.data.atomic import complete_file, complete_folder
+from flow_models.report.page import Headline, Page, Picture, Section, Verdict
+from flow_models.report.theme import png
+from flow_models.settings import Settings
+
+if TYPE_CHECKING:
+    from flow_models.model import FlowModel
+
+
+class Application(Protocol):
+    """One use of a flow."""
+
+    name: str
+
+    def evaluate(self, settings: Settings, model: FlowModel) -> Evaluation:
+        """Measure a trained model on data that took no part in its training.
+
+        Raises:
+            FlowModelsError: if the data cannot be evaluated with this model.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        title: what the report is about, in a few words.
+        summary: in a sentence or two, what was measured on what, and what came out.
+        metrics: numbers in nested mappings with string keys; the same model and data give the
+            same numbers.
+        tables: what DVC plots, by name.
+        headlines: the numbers that a reader should leave with.
+        sections: of the report.
+    """
+
+    title: str
+    summary: str
+    metrics: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    headlines: Sequence[Headline]
+    sections: Sequence[Section]
+
+    @property
+    def figures(self) -> dict[str, Picture]:
+        """All pictures of all sections, by name."""
+        return {name: picture for section in self.sections for name, picture in section.pictures.items()}
+
+    def page(self, *, verdict: Verdict, facts: Mapping[str, str], settings: Settings) -> Page:
+        """The report, for ``report.page.write_page``."""
+        return Page(
+            title=self.title,
+            summary=self.summary,
+            verdict=verdict,
+            headlines=self.headlines,
+            sections=self.sections,
+            facts=facts,
+            metrics=self.metrics,
+            settings=settings.model_dump(mode="json", by_alias=True),
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write ``plots/<table>.csv``, ``figures/<figure>.png`` and, last, ``metrics.json``."""
+        with complete_folder(folder / "plots") as plots:
+            for name, table in self.tables.items():
+                table.to_csv(plots / f"{name}.csv", index=False, lineterminator="\n")
+        with complete_folder(folder / "figures") as figures:
+            for name, picture in self.figures.items():
+                (figures / f"{name}.png").write_bytes(png(picture.figure))
+        with complete_file(folder / "metrics.json") as metrics:
+            metrics.write_text(json.dumps(self.metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")

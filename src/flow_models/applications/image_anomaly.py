@@ -1,0 +1,123 @@
+"""Images: generation and outlier detection, the two sides of one density."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from flow_models.applications.base import Evaluation
+from flow_models.applications.image_report import headlines, sections, summary
+from flow_models.applications.image_scores import SCORES, ScoredImages, score_images
+from flow_models.data.pipeline import Split
+from flow_models.evaluation import outliers
+from flow_models.evaluation.likelihood import bits_per_dim, dequantise, mean_and_standard_error
+from flow_models.report.charts import histogram_edges, histogram_shares
+from flow_models.settings import Settings
+
+if TYPE_CHECKING:
+    from flow_models.model import FlowModel
+
+MEASURES: dict[str, Callable[[Any, Any], float]] = {
+    "auroc": outliers.auroc,
+    "average_precision": outliers.average_precision,
+    "fpr_at_95_tpr": outliers.fpr_at_95_tpr,
+}
+_ROC_POINTS = 200
+
+
+class ImageAnomaly:
+    """Trained on images of some classes, the model generates more, and tells others from them."""
+
+    name = "image_anomaly"
+
+    def evaluate(self, settings: Settings, model: FlowModel) -> Evaluation:
+        """Measure the likelihood of fresh inliers, and how well each score finds each outlier class.
+
+        Every image is dequantised with one fixed field of noise, drawn from ``settings.seed``: its
+        score depends on itself alone.
+
+        Raises:
+            FlowModelsError: if the shards have another shape than the model, too few inliers, or
+                images on which the model has no finite density.
+        """
+        scored = score_images(settings, model)
+        error = reconstruction_error(settings, model, scored.inliers.images)
+        metrics = _metrics(scored, dimensions=int(np.prod(model.event_shape))) | {"reconstruction_error": error}
+        return Evaluation(
+            title="Image generation and outlier detection",
+            summary=summary(metrics),
+            metrics=metrics,
+            tables={"roc": _roc_table(scored), "histogram": _histogram_table(scored), "scores": _score_table(scored)},
+            headlines=headlines(metrics),
+            sections=sections(settings, model, scored, metrics),
+        )
+
+
+def reconstruction_error(settings: Settings, model: FlowModel, images: Split) -> float:
+    """Largest ``|x - decode(encode(x))| / 256`` over one batch of images."""
+    x = dequantise(images.images[: settings.evaluate.batch_size], seed=settings.seed)
+    return float(np.abs(np.asarray(model.decode(model.encode(x))) - x).max() / 256)
+
+
+def _metrics(scored: ScoredImages, *, dimensions: int) -> dict[str, Any]:
+    bits, error = mean_and_standard_error(bits_per_dim(scored.inliers.log_prob, dimensions))
+    measured = {
+        measure: {
+            name: {score: function(scored.inliers.scores[score], each.scores[score]) for score in SCORES}
+            for name, each in scored.outliers.items()
+        }
+        for measure, function in MEASURES.items()
+    }
+    return {
+        "bits_per_dim": bits,
+        "bits_per_dim_se": error,
+        "holdout_bits_per_dim": float(bits_per_dim(scored.holdout.log_prob, dimensions).mean()),
+        # Far from all training images a density falls without bound: one image would make the mean.
+        "outlier_median_bits_per_dim": {
+            name: float(np.median(bits_per_dim(each.log_prob, dimensions))) for name, each in scored.outliers.items()
+        },
+        **measured,
+        "mean_auroc": {score: float(np.mean([each[score] for each in measured["auroc"].values()])) for score in SCORES}
+        if scored.outliers
+        else {},
+        "images": {
+            "holdout": len(scored.holdout.log_prob),
+            "inliers": len(scored.inliers.log_prob),
+            "outliers": {name: len(each.log_prob) for name, each in scored.outliers.items()},
+        },
+    }
+
+
+def _roc_table(scored: ScoredImages) -> pd.DataFrame:
+    """Columns set, score, false_positive_rate, true_positive_rate; thinned to what a plot can show."""
+    rows: list[tuple[str, str, float, float]] = []
+    for name, each in scored.outliers.items():
+        for score in SCORES:
+            fpr, tpr = outliers.roc_curve(scored.inliers.scores[score], each.scores[score])
+            kept = np.unique(np.linspace(0, len(fpr) - 1, _ROC_POINTS).astype(int))
+            rows.extend((name, score, *rates) for rates in zip(fpr[kept], tpr[kept], strict=True))
+    return pd.DataFrame(rows, columns=["set", "score", "false_positive_rate", "true_positive_rate"])
+
+
+def _histogram_table(scored: ScoredImages) -> pd.DataFrame:
+    """Columns score, set, value (the middle of a bin), share (of the set)."""
+    rows: list[tuple[str, str, float, float]] = []
+    for score in SCORES:
+        sets = {name: each.scores[score] for name, each in scored.named().items()}
+        edges = histogram_edges(sets)
+        middles = (edges[:-1] + edges[1:]) / 2
+        for name, values in sets.items():
+            shares = histogram_shares(values, edges)
+            rows.extend((score, name, *bar) for bar in zip(middles, shares, strict=True))
+    return pd.DataFrame(rows, columns=["score", "set", "value", "share"])
+
+
+def _score_table(scored: ScoredImages) -> pd.DataFrame:
+    """One row an image of val/: key, set, and every score."""
+    tables = [
+        pd.DataFrame({"key": each.images.keys, "set": name, **each.scores}) for name, each in scored.named().items()
+    ]
+    return pd.concat(tables, ignore_index=True)

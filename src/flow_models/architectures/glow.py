@@ -1,0 +1,97 @@
+"""Glow: a multi-scale flow for images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from flow_models.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    Chain,
+    FusedBijector,
+    GlowStep,
+    InvertibleConv,
+    MultiScale,
+    Rescale,
+    Squeeze,
+)
+from flow_models.bijectors.networks import ConvNetwork
+
+Shape = tuple[int, int, int]
+
+
+def glow(
+    *,
+    image_shape: Shape,
+    levels: int,
+    steps: int,
+    hidden_channels: int,
+    seed: int = 0,
+    dtype: tf.DType = tf.float32,
+    compute_dtype: tf.DType | None = None,
+) -> FusedBijector:
+    """The bijector of Kingma & Dhariwal 2018 between 8-bit intensities and N(0, I).
+
+    Each level squeezes, takes ``steps`` Glow steps, and ends in the prior of what it factors out;
+    the last ends in an ActNorm, a learned Gaussian per channel.
+
+    Args:
+        image_shape: height, width, channels; height and width a multiple of ``2 ** levels``.
+        levels: of the multi-scale architecture.
+        steps: per level.
+        hidden_channels: of the coupling networks.
+        seed: of the starting weights.
+        dtype: of everything but what lies inside the coupling networks.
+        compute_dtype: inside the coupling networks.
+
+    Returns:
+        Data ``[batch, height, width, channels]`` in [0, 256), latent ``[batch, n]``.
+    """
+    parts = _Parts(hidden_channels, np.random.default_rng(seed), dtype, compute_dtype or dtype)
+    built: list[FusedBijector] = []
+    shape = image_shape
+    for index in range(levels):
+        built.append(parts.level(shape, steps=steps, last=index == levels - 1))
+        height, width, channels = built[-1].latent_shape
+        shape = (height, width, channels // 2)
+    rescale = Rescale(event_shape=image_shape, scale=256.0, shift=128.0, dtype=dtype)
+    return Chain([rescale, MultiScale(built)], name="glow")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What the parts of one Glow have in common."""
+
+    hidden_channels: int
+    rng: np.random.Generator
+    dtype: tf.DType
+    compute_dtype: tf.DType
+
+    def level(self, data_shape: Shape, *, steps: int, last: bool) -> FusedBijector:
+        squeeze = Squeeze(data_shape=data_shape, dtype=self.dtype)
+        shape = squeeze.latent_shape
+        glow_steps = [self.step(shape) for _ in range(steps)]
+        prior = ActNorm(event_shape=shape, dtype=self.dtype) if last else self.coupling(shape)
+        return Chain([squeeze, *glow_steps, prior], name="level")
+
+    def step(self, shape: tuple[int, ...]) -> FusedBijector:
+        return GlowStep(
+            actnorm=ActNorm(event_shape=shape, dtype=self.dtype),
+            conv=InvertibleConv(event_shape=shape, rng=self.rng, dtype=self.dtype),
+            coupling=self.coupling(shape),
+        )
+
+    def coupling(self, shape: tuple[int, ...]) -> AffineCoupling:
+        passed = shape[-1] // 2
+        network = ConvNetwork(
+            inputs=passed,
+            outputs=2 * (shape[-1] - passed),
+            hidden=self.hidden_channels,
+            rng=self.rng,
+            dtype=self.dtype,
+            compute_dtype=self.compute_dtype,
+        )
+        return AffineCoupling(event_shape=shape, passed=passed, network=network, dtype=self.dtype)

@@ -1,0 +1,203 @@
+"""``flow-models …``: parse, call one function, print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flow_models.errors import FlowModelsError
+
+if TYPE_CHECKING:
+    from flow_models.settings import Settings
+
+app = typer.Typer(
+    help="Normalizing flows: data, training, evaluation, registry.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data = typer.Typer(help="Images: where they come from, whether they are sound, and how training reads them.")
+app.add_typer(data, name="data", no_args_is_help=True)
+
+Params = Annotated[Path, typer.Option("--params", help="The settings.")]
+Application = Annotated[str | None, typer.Option("--application", help="Instead of the one in the settings.")]
+Name = Annotated[str | None, typer.Option("--name", help="Of the registered model; default: from the settings.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Let TensorFlow and other libraries log too.")]
+
+PARAMS = Path("params.yaml")
+BAD_INPUT = 2
+
+
+def main() -> None:
+    """Run the command line; bad input is one line on standard error and exit code 2."""
+    try:
+        app()
+    except FlowModelsError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(BAD_INPUT)
+
+
+@app.callback()
+def _root(verbose: Verbose = False) -> None:
+    from flow_models import console
+
+    console.set_up(verbose=verbose)
+
+
+@data.command("demo")
+def data_demo(
+    folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("data"), as_json: Json = False
+) -> None:
+    """Write the embedded data: handwritten digits and two sets of outliers."""
+    from flow_models import stages
+
+    show({"folder": str(folder), "images": stages.demo(folder)}, as_json=as_json)
+
+
+@data.command("manifest")
+def data_manifest(params: Params = PARAMS, as_json: Json = False) -> None:
+    """List and describe every image of the source."""
+    from flow_models import stages
+
+    show(stages.manifest(_settings(params)), as_json=as_json)
+
+
+@data.command("validate")
+def data_validate(params: Params = PARAMS, as_json: Json = False) -> None:
+    """Describe every image and check that the set is sound; stops the pipeline if it is not."""
+    from flow_models import stages
+
+    show(stages.validate(_settings(params)), as_json=as_json)
+
+
+@data.command("shard")
+def data_shard(params: Params = PARAMS, as_json: Json = False) -> None:
+    """Write the validated images, at the network's size, into the files that training reads."""
+    settings, stages = _settings(params), _stages()
+    index = stages.prepare(settings)
+    counts = {name: split.count for name, split in index.splits.items()}
+    show({"digest": index.digest, "shape": list(index.shape), **counts, "inliers": index.inliers}, as_json=as_json)
+
+
+@app.command()
+def train(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
+    """Fit the flow; run again after an interruption, it continues from its last checkpoint."""
+    settings, stages = _settings(params, application), _stages()
+    show(stages.train(settings), as_json=as_json)
+
+
+@app.command()
+def evaluate(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
+    """Measure the trained model on held-out images: bits/dim, AUROC per outlier set, samples, report."""
+    settings, stages = _settings(params, application), _stages()
+    show(stages.evaluate(settings), as_json=as_json)
+
+
+@app.command()
+def register(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
+    """Register the model as challenger; it becomes champion if it passes the gate."""
+    settings, stages = _settings(params, application), _stages()
+    show(stages.register(settings), as_json=as_json)
+
+
+@app.command()
+def promote(
+    version: Annotated[int | None, typer.Option(help="Default: the challenger.")] = None,
+    name: Name = None,
+    params: Params = PARAMS,
+    as_json: Json = False,
+) -> None:
+    """Make a version the champion, whatever the gate said."""
+    from flow_models import stages
+
+    show(stages.promote(_settings(params), name=name, version=version), as_json=as_json)
+
+
+@app.command()
+def rollback(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
+    """Make the previous champion the champion again."""
+    from flow_models import stages
+
+    show(stages.rollback(_settings(params), name=name), as_json=as_json)
+
+
+@app.command()
+def status(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
+    """Show which version is champion, challenger and previous, and what they measured."""
+    from flow_models import stages
+
+    show(stages.status(_settings(params), name=name), as_json=as_json)
+
+
+@app.command()
+def report(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
+    """Show what the last evaluation measured, what was registered, and where the report is."""
+    from flow_models import stages
+
+    show(stages.report(_settings(params, application)), as_json=as_json)
+
+
+def show(result: Any, *, as_json: bool) -> None:
+    """Print a result: as JSON, or as lines of name and value for people."""
+    content = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+    if as_json:
+        typer.echo(json.dumps(content))
+        return
+    rows = _rows(content)
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, value in rows:
+        typer.echo(f"{name:<{width}}  {value}".rstrip())
+
+
+def _rows(content: Mapping[str, Any], indent: str = "") -> list[tuple[str, str]]:
+    """Name and value of every leaf; nested names below their heading, mappings of equal keys as a table."""
+    rows: list[tuple[str, str]] = []
+    for name, value in content.items():
+        if not isinstance(value, Mapping):
+            lines = value if isinstance(value, list) and any(" " in str(each) for each in value) else [value]
+            rows += [(f"{indent}{'' if index else name}", _text(line)) for index, line in enumerate(lines)]
+        elif (columns := _columns(value)) is not None:
+            rows.append((f"{indent}{name}", "  ".join(columns)))
+            for row, cells in value.items():
+                texts = [f"{_text(cell):>{len(column)}}" for column, cell in zip(columns, cells.values(), strict=True)]
+                rows.append((f"{indent}  {row}", "  ".join(texts)))
+        else:
+            rows += [(f"{indent}{name}", ""), *_rows(value, f"{indent}  ")]
+    return rows
+
+
+def _columns(table: Mapping[str, Any]) -> list[str] | None:
+    """The keys that all rows of a table of numbers share; None if it is no table."""
+    rows = list(table.values())
+    same = rows and all(isinstance(row, Mapping) and list(row) == list(rows[0]) for row in rows)
+    if not same or not all(isinstance(cell, float) for row in rows for cell in row.values()):
+        return None
+    return [f"{column:>7}" for column in rows[0]]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _settings(params: Path, application: str | None = None) -> Settings:
+    from flow_models.settings import load_settings
+
+    return load_settings(params, application=application)
+
+
+def _stages() -> Any:
+    """The stages, after TensorFlow, which is imported here so that its log lines can be put aside."""
+    from flow_models import console, stages
+
+    console.import_tensorflow()
+    return stages

@@ -1,0 +1,59 @@
+"""Keep the console for what the user asked: TensorFlow and TFP are loud when they are imported."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+VERBOSE = "FLOW_MODELS_VERBOSE"
+LOUD = ("tensorflow", "tf_keras", "tensorflow_probability")
+
+
+def set_up(*, verbose: bool) -> None:
+    """Show this package's own messages; silence TensorFlow's unless ``verbose`` or FLOW_MODELS_VERBOSE is set."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("flow_models").setLevel(logging.INFO)
+    if verbose or os.environ.get(VERBOSE):
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+
+
+def import_tensorflow() -> None:
+    """Import what logs before its level can be set, with standard error put aside.
+
+    What it wrote is shown if the import fails, or if TensorFlow's log level asks for it.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") < "2":
+        return
+    with _standard_error_aside():
+        for name in LOUD:
+            importlib.import_module(name)
+        # Looking for GPUs logs an error where there is no driver, which is no error here.
+        sys.modules["tensorflow"].config.list_physical_devices()
+
+
+@contextmanager
+def _standard_error_aside() -> Iterator[None]:
+    """Standard error of the whole process, C++ included, into a file; written out after an exception."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(kept, aside.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,11 @@
+"""The one exception a user is meant to read."""
+
+from __future__ import annotations
+
+
+class FlowModelsError(Exception):
+    """Bad input, found at the boundary before work starts.
+
+    The message is one line that says what is wrong, where, and what to do. The command line
+    prints it without a traceback and exits with 2; anything else that is raised is a bug.
+    """

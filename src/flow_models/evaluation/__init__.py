@@ -1,0 +1,1 @@
+"""Measures: numpy arrays in, numbers out, one family a file, each with its paper."""

@@ -1,0 +1,42 @@
+"""From a model's address to the folder that ``FlowModel.load`` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+from mlflow.models import Model
+
+from flow_models.errors import FlowModelsError
+from flow_models.registry.package import FLOW_MODEL
+from flow_models.registry.tracking import DATABASE, connect, explained
+
+
+def resolve(uri: str | Path) -> Path:
+    """The local folder of a model, fetched from MLflow if it is not here.
+
+    Args:
+        uri: a folder, ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION``.
+
+    Raises:
+        FlowModelsError: if there is no such folder or version, or the store cannot be reached.
+    """
+    if not str(uri).startswith("models:/"):
+        return _folder(Path(uri))
+    if not (mlflow.is_tracking_uri_set() or DATABASE.is_file()):
+        raise FlowModelsError(
+            f"{uri}: no {DATABASE} in {Path.cwd()}; run where the model was registered, or set MLFLOW_TRACKING_URI"
+        )
+    connect()
+    with explained(f"fetch {uri}"):
+        version = mlflow.artifacts.download_artifacts(str(uri))
+    packaged = Model.load(version).flavors["python_function"].get("artifacts", {})
+    if FLOW_MODEL not in packaged:
+        raise FlowModelsError(f"{uri}: not a model of this project; name one that `flow-models register` made")
+    return Path(version, packaged[FLOW_MODEL]["path"])
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise FlowModelsError(f"{path}: no such folder; name a model's folder or models:/NAME@champion")
+    return path

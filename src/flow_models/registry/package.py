@@ -1,0 +1,53 @@
+"""Package a trained model for MLflow: SavedModel, models-from-code pyfunc, signature, example, requirements."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+from flow_models.registry.tracking import explained
+
+PYFUNC = Path(__file__).with_name("pyfunc_model.py")
+FLOW_MODEL = "flow_model"
+SAVED_MODEL = "saved_model"
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "tensorflow")
+
+
+def log_model(run_id: str, *, saved_model: Path, flow_model: Path, example: np.ndarray) -> str:
+    """Add the model to an MLflow run.
+
+    Args:
+        run_id: the run that the model belongs to.
+        saved_model: a SavedModel whose signature ``score`` takes ``images`` and gives ``log_prob``,
+            ``bits_per_dim`` and ``typicality``.
+        flow_model: the folder that ``FlowModel.load`` reads; it travels with the version.
+        example: uint8 ``(n, height, width, channels)``, a few images to try the model on.
+
+    Returns:
+        The URI of the logged model, for ``register_version``.
+
+    Raises:
+        FlowModelsError: if MLflow refuses the model or cannot store it.
+    """
+    with explained("package the model"), mlflow.start_run(run_id=run_id):
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(PYFUNC),
+            artifacts={SAVED_MODEL: str(saved_model), FLOW_MODEL: str(flow_model)},
+            signature=signature(example.shape[1:]),
+            input_example=example,
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        )
+    return str(info.model_uri)
+
+
+def signature(shape: tuple[int, ...]) -> ModelSignature:
+    """What goes in and out of the packaged model, for images of ``(height, width, channels)``."""
+    images = TensorSpec(np.dtype(np.uint8), (-1, *shape))
+    scores = [ColSpec(DataType.double, name) for name in ("log_prob", "bits_per_dim", "typicality")]
+    return ModelSignature(inputs=Schema([images]), outputs=Schema(scores))

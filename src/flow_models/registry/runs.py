@@ -1,0 +1,130 @@
+"""Record a training in MLflow: parameters, metrics, curves, report, data."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric
+
+from flow_models.errors import FlowModelsError
+from flow_models.registry.provenance import Provenance
+from flow_models.registry.tracking import experiment_id, explained
+from flow_models.settings import Settings
+
+METRICS = "metrics.json"
+HISTORY = "history.csv"
+REGISTERED = "registered.json"
+BATCH = 500  # MLflow takes at most 1,000 metrics in one request
+
+
+def log_run(client: MlflowClient, settings: Settings, made_from: Provenance, *, tags: Mapping[str, str]) -> str:
+    """Record what the stages before left in ``models/<application>`` and ``reports/<application>``.
+
+    Args:
+        client: of the store, from ``connect``.
+        settings: all of them become parameters.
+        made_from: becomes the dataset's digest and tags.
+        tags: more of them, such as the validation's result.
+
+    Returns:
+        The id of the run, in the experiment named after the application.
+
+    Raises:
+        FlowModelsError: if the model was not evaluated, or MLflow refuses the run.
+    """
+    metrics = read_metrics(settings.report_folder / METRICS)
+    with explained("record the run"):
+        experiment = experiment_id(client, settings.application)
+        with mlflow.start_run(experiment_id=experiment) as run:
+            # The tag by which MLflow's own page shows and links the commit.
+            mlflow.set_tags({**tags, **made_from.tags(), "mlflow.source.git.commit": made_from.commit})
+            mlflow.log_params(parameters(settings))
+            mlflow.log_metrics({mlflow_name(name): value for name, value in metrics.items()})
+            mlflow.log_input(_dataset(settings, made_from), context="training")
+            _log_history(client, run.info.run_id, settings.model_folder / HISTORY)
+            _log_report(settings.report_folder)
+    return str(run.info.run_id)
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """The numbers of a metrics.json by flat name: ``{"auroc": {"cat": 0.9}}`` has ``auroc.cat``.
+
+    Raises:
+        FlowModelsError: if there is no such file.
+    """
+    try:
+        return dict(_numbers(json.loads(path.read_text(encoding="utf-8"))))
+    except FileNotFoundError:
+        raise FlowModelsError(f"{path}: no such file; evaluate the model first") from None
+
+
+def parameters(settings: Settings) -> dict[str, str]:
+    """Every setting by its place in params.yaml, as text: ``train.batch_size``."""
+    content = settings.model_dump(mode="json", by_alias=True)
+    return {mlflow_name(key): value if isinstance(value, str) else json.dumps(value) for key, value in _leaves(content)}
+
+
+def mlflow_name(name: str) -> str:
+    """A name that MLflow accepts: class folders may be called what they like, its metrics may not."""
+    return re.sub(r"[^\w.\- :]", "_", name)
+
+
+def _numbers(content: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    for name, value in _leaves(content):
+        if value is None:  # how a metric that could not be computed stands in JSON
+            yield name, math.nan
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield name, float(value)
+
+
+def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _dataset(settings: Settings, made_from: Provenance) -> MetaDataset:
+    with warnings.catch_warnings():
+        # MLflow finds its own reader of local folders twice, and says so.
+        warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
+        source = resolve_dataset_source(settings.data.source)
+    return MetaDataset(
+        source=source,
+        name=settings.data.source.rstrip("/").rsplit("/", 1)[-1],
+        digest=made_from.data,
+    )
+
+
+def _log_history(client: MlflowClient, run_id: str, path: Path) -> None:
+    """Each column of the training history becomes a curve over the steps."""
+    now = int(time.time() * 1000)
+    with path.open(newline="", encoding="utf-8") as file:
+        curves = [
+            Metric(column, float(value), now, int(row["step"]))
+            for row in csv.DictReader(file)
+            for column, value in row.items()
+            if column != "step" and value  # an empty cell: not measured at that step
+        ]
+    for start in range(0, len(curves), BATCH):
+        client.log_batch(run_id, metrics=curves[start : start + BATCH])
+
+
+def _log_report(folder: Path) -> None:
+    """The report's files, but for the result of an earlier registration, which tells of another run."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != REGISTERED:
+            mlflow.log_artifact(str(path), artifact_path=str(Path("report") / path.parent.relative_to(folder)))

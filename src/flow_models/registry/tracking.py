@@ -1,0 +1,58 @@
+"""Where MLflow keeps what was learned: a server, or sqlite and a folder inside the project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from flow_models.errors import FlowModelsError
+
+DATABASE = Path("mlflow.db")
+ARTIFACTS = Path("mlartifacts")
+
+
+def connect() -> MlflowClient:
+    """A client of the server in ``MLFLOW_TRACKING_URI``, or else of ``mlflow.db`` in the current folder.
+
+    MLflow's own functions (``mlflow.pyfunc.load_model``) talk to the same place afterwards.
+
+    Raises:
+        FlowModelsError: if the address is of no kind that MLflow knows.
+    """
+    if not mlflow.is_tracking_uri_set():
+        mlflow.set_tracking_uri(f"sqlite:///{DATABASE.resolve()}")
+    with explained("connect to MLflow"):
+        return MlflowClient()
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """The id of the experiment called ``name``, made if there is none yet."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    # A server knows where its artifacts go; beside an sqlite file MLflow would take the current folder.
+    is_local = client.tracking_uri.startswith("sqlite:")
+    return str(client.create_experiment(name, artifact_location=ARTIFACTS.resolve().as_uri() if is_local else None))
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Turn MLflow's refusals inside the block into one line.
+
+    Raises:
+        FlowModelsError: ``what`` was refused, with MLflow's reason and the store that gave it.
+    """
+    try:
+        yield
+    except MlflowException as error:
+        store = mlflow.get_tracking_uri()
+        if isinstance(error.__context__, OSError):  # what lies under every failure of `requests`
+            raise FlowModelsError(
+                f"{what}: no answer from {store}; start the server or correct MLFLOW_TRACKING_URI"
+            ) from error
+        raise FlowModelsError(f"{what}: {' '.join(str(error).split())} (asked {store})") from error

@@ -1,0 +1,54 @@
+"""A trained model as a TensorFlow SavedModel, which runs where this package is not installed."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from flow_models.data.atomic import complete_folder
+from flow_models.model import FlowModel
+
+
+class ImageServing(tf.Module):
+    """The functions of a model of images that others call.
+
+    Args:
+        model: trained.
+        noise: of dequantisation, ``event_shape``, in [0, 1): one field for every image, so that an
+            image's score depends on that image alone.
+        expected_log_prob: the mean log-likelihood of inliers, in nats; typicality is the distance from it.
+    """
+
+    def __init__(self, model: FlowModel, *, noise: np.ndarray, expected_log_prob: float) -> None:
+        super().__init__(name="image_serving")
+        self._model = model
+        self._noise = tf.constant(noise, model.dtype)
+        self._expected = tf.constant(expected_log_prob, tf.float64)
+        images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
+        scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.int32, model.dtype)]
+        self.score = tf.function(self._score, input_signature=[images])
+        self.sample = tf.function(self._sample, input_signature=scalars)
+
+    def _score(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Log-likelihood in nats, bits per dimension and typicality of uint8 images, each ``[batch]``."""
+        log_prob = tf.cast(self._model.log_prob(tf.cast(images, self._model.dtype) + self._noise), tf.float64)
+        return {
+            "log_prob": log_prob,
+            "bits_per_dim": -log_prob / (self._model.dimensions * math.log(2)),
+            "typicality": tf.abs(self._expected - log_prob),
+        }
+
+    def _sample(self, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
+        """``number`` uint8 images, the same for the same seed."""
+        x = self._model.sample(number, seed=seed, temperature=temperature)
+        return {"images": tf.cast(tf.clip_by_value(tf.floor(x), 0, 255), tf.uint8)}
+
+
+def export(serving: ImageServing, folder: Path) -> None:
+    """Write the SavedModel with the signatures ``score`` and ``sample``, replacing the folder when it is whole."""
+    with complete_folder(folder) as unfinished:
+        signatures = {"score": serving.score, "sample": serving.sample}
+        tf.saved_model.save(serving, str(unfinished), signatures=signatures)

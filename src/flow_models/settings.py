@@ -1,0 +1,200 @@
+"""params.yaml, typed and strict: an unknown or ill-typed key is an error that names it."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from flow_models.errors import FlowModelsError
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: immutable, no coercion, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class DataSettings(Section):
+    """Where the images come from and the shape that the network sees."""
+
+    source: str = "data"
+    inliers: list[str] = []
+    height: int = Field(8, ge=2, le=1024)
+    width: int = Field(8, ge=2, le=1024)
+    channels: Literal[1, 3] = 1
+    holdout: Share = 0.1
+    shard_megabytes: int = Field(128, ge=1)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width, channels."""
+        return self.height, self.width, self.channels
+
+
+class ValidationSettings(Section):
+    """Bounds on the manifest. A broken one stops the pipeline, unless it is listed in ``warn_only``."""
+
+    min_images_per_class: int = Field(1, ge=1)
+    min_side: int = Field(8, ge=1)
+    max_side: int = Field(4096, ge=1)
+    max_bytes: int = Field(50_000_000, ge=1)
+    max_unreadable: float = Field(0.0, ge=0, lt=1)
+    max_blank: float = Field(0.0, ge=0, lt=1)
+    allow_leakage: bool = False
+    warn_only: list[str] = []
+
+
+class ModelSettings(Section):
+    """The architecture."""
+
+    architecture: Literal["glow"] = "glow"
+    levels: int = Field(2, ge=1, le=8)
+    steps: int = Field(8, ge=1)
+    hidden_channels: int = Field(64, ge=1)
+
+
+class TrainSettings(Section):
+    """The loop. Training ends after ``epochs`` or ``minutes``, whichever comes first."""
+
+    epochs: int = Field(100, ge=1)
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(100, ge=0)
+    clip_norm: float = Field(50.0, gt=0)
+    averaging: float = Field(0.99, ge=0, lt=1)
+    patience: int = Field(20, ge=1)
+    checkpoint_minutes: float = Field(1.0, ge=0)
+    precision: Precision = "auto"
+
+
+class EvaluateSettings(Section):
+    """What the report shows beside the measures."""
+
+    batch_size: int = Field(256, ge=1)
+    samples: int = Field(64, ge=1, le=1024)
+    temperatures: list[Annotated[float, Field(ge=0)]] = [0.5, 0.7, 1.0]
+
+
+class Bound(Section):
+    """What a metric must satisfy: at least ``min``, at most ``max``."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Bound:
+        if self.min is None and self.max is None:
+            raise ValueError("needs min, max or both")
+        return self
+
+
+class RegisterSettings(Section):
+    """The registered model's name, and what a version must satisfy to become champion."""
+
+    name: str = "flow-models"
+    gate: dict[str, Bound] = {}
+    max_regression: float = Field(0.05, ge=0)
+
+
+class Settings(Section):
+    """All of params.yaml."""
+
+    application: Literal["image_anomaly"] = "image_anomaly"
+    seed: int = Field(0, ge=0)
+    data: DataSettings = DataSettings()
+    validation: ValidationSettings = ValidationSettings()
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+
+    @model_validator(mode="after")
+    def _every_level_halves(self) -> Settings:
+        factor = 2**self.model.levels
+        for side in ("height", "width"):
+            pixels = getattr(self.data, side)
+            if pixels % factor:
+                nearest = max(round(pixels / factor), 1) * factor
+                raise ValueError(
+                    f"data.{side} is {pixels}, which model.levels = {self.model.levels} cannot halve "
+                    f"{self.model.levels} times; use a multiple of {factor}, such as {nearest}"
+                )
+        return self
+
+    @property
+    def model_folder(self) -> Path:
+        """Where training leaves the model."""
+        return Path("models") / self.application
+
+    @property
+    def report_folder(self) -> Path:
+        """Where evaluation and registration leave what they found."""
+        return Path("reports") / self.application
+
+
+MANIFEST = Path("prepared/manifest.parquet")
+SHARDS = Path("prepared/shards")
+VALIDATION_REPORT = Path("reports/validation")
+
+
+def load_settings(path: Path | str = "params.yaml", *, application: str | None = None) -> Settings:
+    """Read and check params.yaml; ``application``, if given, stands instead of its own.
+
+    Raises:
+        FlowModelsError: if the file is missing, is not YAML, or has an unknown or ill-typed key.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FlowModelsError(f"{path}: no such file; run in the project's folder or name it with --params") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FlowModelsError(f"{path}: not YAML ({' '.join(str(error).split())}); correct it") from None
+    if not isinstance(content, dict):
+        raise FlowModelsError(f"{path}: holds {type(content).__name__}, not a mapping of sections; see README.md")
+    if application is not None:
+        content = {**content, "application": application}
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise FlowModelsError("; ".join(f"{path}: {_explain(each)}" for each in error.errors())) from None
+
+
+def fingerprint(*sections: Section | str | int) -> str:
+    """A short digest of settings, to recognise work done under the same ones."""
+    content = [each.model_dump(mode="json") if isinstance(each, Section) else each for each in sections]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _explain(error: Any) -> str:
+    """One of pydantic's errors as: the key, what is wrong, what to do."""
+    location = [str(part) for part in error["loc"]]
+    key = ".".join(location)
+    if error["type"] != "extra_forbidden":
+        message = error["msg"].removeprefix("Value error, ")
+        return f"{key}: {message} (found {error['input']!r})" if key else message
+    known = _keys_of(location[:-1])
+    close = difflib.get_close_matches(location[-1], known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"{key}: unknown key; {hint}"
+
+
+def _keys_of(location: list[str]) -> list[str]:
+    """The keys that params.yaml may have at a location."""
+    section: type[BaseModel] = Settings
+    for part in location:
+        fields = {field.alias or name: field for name, field in section.model_fields.items()}
+        annotation = fields[part].annotation if part in fields else None
+        candidates = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]
+        section = next((each for each in candidates if issubclass(each, BaseModel)), section)
+    return [field.alias or name for name, field in section.model_fields.items()]

@@ -1,0 +1,348 @@
+"""The pipeline's stages, one function each: the command line, DVC and the Prefect flows all end here.
+
+Each reads what the one before left, and leaves files for the next; ``dvc.yaml`` says which.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from flow_models.data.atomic import complete_file
+from flow_models.errors import FlowModelsError
+from flow_models.settings import MANIFEST, SHARDS, VALIDATION_REPORT, Settings, fingerprint
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from flow_models.data.shards import Index
+    from flow_models.model import FlowModel
+    from flow_models.registry.promotion import Version
+    from flow_models.training import Outcome
+    from flow_models.validation.images import Validation
+
+CHECKPOINTS = Path("checkpoints")
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What ``validate`` found."""
+
+    images: int
+    digest: str
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What became of a version, and why."""
+
+    name: str
+    version: int
+    alias: str
+    passed: bool
+    reasons: list[str]
+    run_id: str
+
+
+def demo(folder: Path) -> int:
+    """Write the embedded data; see ``data.demo``."""
+    from flow_models.data.demo import write_demo
+
+    return write_demo(folder)
+
+
+def manifest(settings: Settings) -> Validated:
+    """List, read and describe every image of the source, in ``prepared/manifest.parquet``.
+
+    Raises:
+        FlowModelsError: if the source cannot be read or is not laid out as train/ and val/.
+    """
+    from flow_models.data.manifest import build_manifest, manifest_digest, write_manifest
+    from flow_models.data.sources import open_source
+
+    table = build_manifest(open_source(settings.data.source), progress=True)
+    write_manifest(table, MANIFEST)
+    return Validated(len(table), manifest_digest(table), warnings=[])
+
+
+def validate(settings: Settings) -> Validated:
+    """Describe the images and check the table; Data Docs in ``reports/validation``.
+
+    Raises:
+        FlowModelsError: if an expectation fails that is not in ``validation.warn_only``.
+    """
+    from flow_models.data.manifest import read_manifest
+    from flow_models.validation.images import validate as check
+
+    described = manifest(settings)
+    table = read_manifest(MANIFEST)
+    table.attrs["source"] = settings.data.source.rstrip("/")
+    _stop_on_errors(outcome := check(table, settings.validation, docs=VALIDATION_REPORT))
+    return Validated(described.images, described.digest, outcome.warnings)
+
+
+def prepare(settings: Settings) -> Index:
+    """Read the images at the network's size into shards, in ``prepared/shards``.
+
+    Raises:
+        FlowModelsError: if an image changed since it was validated, or an inlier class is missing.
+    """
+    from flow_models.data.manifest import read_manifest
+    from flow_models.data.shards import write_shards
+    from flow_models.data.sources import open_source
+
+    return write_shards(
+        read_manifest(MANIFEST),
+        open_source(settings.data.source),
+        SHARDS,
+        shape=settings.data.shape,
+        holdout=settings.data.holdout,
+        seed=settings.seed,
+        inliers=settings.data.inliers,
+        megabytes=settings.data.shard_megabytes,
+    )
+
+
+def train(settings: Settings) -> Outcome:
+    """Fit the flow and leave it in ``models/<application>``; continues a run that was interrupted.
+
+    Raises:
+        FlowModelsError: if the shards are missing or of another shape, or training diverges.
+    """
+    from flow_models import training
+    from flow_models.data.pipeline import load_split, training_batches
+    from flow_models.data.shards import read_index
+    from flow_models.model import FlowModel
+    from flow_models.training.precision import choose_precision
+
+    index = read_index(SHARDS)
+    if index.shape != settings.data.shape:
+        raise FlowModelsError(
+            f"{SHARDS}: images are {index.shape}, but data in params.yaml says {settings.data.shape}; prepare them anew"
+        )
+    size, seed = settings.train.batch_size, settings.seed
+    run = CHECKPOINTS / settings.application / fingerprint(index.digest, settings.model, settings.train, seed)
+    return training.train(
+        FlowModel(
+            settings.model.architecture,
+            {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": seed},
+            compute_dtype=choose_precision(settings.train.precision),
+        ),
+        training.TrainingData(
+            batches=lambda epoch, skip: training_batches(SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip),
+            steps_per_epoch=index.splits["train"].count // size,
+            holdout=load_split(SHARDS, "holdout").images,
+        ),
+        settings.train,
+        seed=seed,
+        folder=settings.model_folder,
+        checkpoints=run,
+    )
+
+
+def evaluate(settings: Settings) -> dict[str, Any]:
+    """Measure the model on held-out images; metrics, plots, figures and ``report.html`` in ``reports/<application>``.
+
+    Raises:
+        FlowModelsError: if there is no model, or it does not fit the shards.
+    """
+    from flow_models.applications import APPLICATIONS
+    from flow_models.model import FlowModel
+    from flow_models.registry.gate import gate
+    from flow_models.registry.runs import read_metrics
+    from flow_models.report.page import Verdict, write_page
+
+    evaluation = APPLICATIONS[settings.application].evaluate(settings, FlowModel.load(settings.model_folder))
+    evaluation.write(settings.report_folder)
+    wanted = settings.register_
+    metrics = read_metrics(settings.report_folder / "metrics.json")
+    decision = gate(metrics, wanted.gate, None, max_regression=wanted.max_regression)
+    sentence = "Good enough to be champion" if decision.passed else "Not good enough to be champion"
+    verdict = Verdict(decision.passed, f"{sentence}, by the bounds of params.yaml.", decision.reasons)
+    write_page(
+        evaluation.page(verdict=verdict, facts=_facts(settings), settings=settings),
+        settings.report_folder / "report.html",
+    )
+    return dict(evaluation.metrics)
+
+
+def register(settings: Settings) -> Registered:
+    """Log the run, register the model as challenger, and promote it if it passes the gate.
+
+    Raises:
+        FlowModelsError: if the model was not evaluated, or MLflow refuses.
+    """
+    from flow_models.data.manifest import manifest_digest, read_manifest
+    from flow_models.data.pipeline import load_split
+    from flow_models.data.shards import read_index
+    from flow_models.registry import package, promotion, runs, tracking
+    from flow_models.registry.provenance import provenance
+
+    client = tracking.connect()
+    made_from = provenance(
+        settings.data.source, manifest=manifest_digest(read_manifest(MANIFEST)), shards=read_index(SHARDS).digest
+    )
+    run_id = runs.log_run(client, settings, made_from, tags={"validation": "passed"})
+    with TemporaryDirectory() as folder:
+        serving = Path(folder) / "serving"
+        _export(settings, serving)
+        example = load_split(SHARDS, "holdout").images[:2]
+        uri = package.log_model(run_id, saved_model=serving, flow_model=settings.model_folder, example=example)
+    name = settings.register_.name
+    version = promotion.register_version(client, name, model_uri=uri, run_id=run_id, tags=made_from.tags())
+    registered = _decide(settings, client, version)
+    with complete_file(settings.report_folder / runs.REGISTERED) as unfinished:
+        unfinished.write_text(json.dumps(asdict(registered), indent=2) + "\n", encoding="utf-8")
+    return registered
+
+
+def promote(settings: Settings, *, name: str | None = None, version: int | None = None) -> dict[str, Any]:
+    """Make a version, or the challenger, the champion; a person's decision, not the gate's.
+
+    Raises:
+        FlowModelsError: if there is no such version.
+    """
+    from flow_models.registry import promotion, tracking
+
+    name = name or settings.register_.name
+    return {"name": name, "champion": promotion.promote(tracking.connect(), name, version=version).number}
+
+
+def rollback(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
+    """Make the previous champion the champion again.
+
+    Raises:
+        FlowModelsError: if there is no previous champion.
+    """
+    from flow_models.registry import promotion, tracking
+
+    name = name or settings.register_.name
+    return {"name": name, "champion": promotion.rollback(tracking.connect(), name).number}
+
+
+def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
+    """The version at each alias, with its likelihood, its data and the gate's decision.
+
+    Raises:
+        FlowModelsError: if no model of that name is registered.
+    """
+    from flow_models.registry import promotion, tracking
+
+    versions = promotion.status(tracking.connect(), name or settings.register_.name)
+    return {
+        alias: {
+            "version": each.number,
+            "bits_per_dim": each.metrics.get("bits_per_dim"),
+            "data": each.tags.get("data.digest"),
+            "commit": each.tags.get("git.commit"),
+            "gate": each.tags.get("gate"),
+        }
+        for alias, each in versions.items()
+    }
+
+
+def report(settings: Settings) -> dict[str, Any]:
+    """What the last evaluation and registration left, in short.
+
+    Raises:
+        FlowModelsError: if nothing was evaluated yet.
+    """
+    folder = settings.report_folder
+    measured = _read_json(folder / "metrics.json", "run `flow-models evaluate`, or `dvc repro`, first")
+    registered = _read_json(folder / "registered.json", "run `flow-models register`, or `dvc repro`, first")
+    return {
+        "bits_per_dim": measured["bits_per_dim"],
+        "auroc": measured["auroc"],
+        "registered": f"{registered['name']} version {registered['version']}, {registered['alias']}",
+        "gate": registered["reasons"],
+        "report": str(folder / "report.html"),
+    }
+
+
+def load(uri: str | Path) -> FlowModel:
+    """A model by its address: a folder, ``models:/NAME@champion`` or ``models:/NAME/VERSION``.
+
+    Raises:
+        FlowModelsError: if there is none, or it is damaged.
+    """
+    from flow_models.model import FlowModel
+    from flow_models.registry.load import resolve
+
+    return FlowModel.load(resolve(uri))
+
+
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FlowModelsError(f"{path}: no such file; {remedy}") from None
+    return content
+
+
+def _stop_on_errors(outcome: Validation) -> None:
+    if not outcome.passed:
+        first, *others = outcome.errors
+        more = f" (and {len(others)} more, in {VALIDATION_REPORT / 'index.html'})" if others else ""
+        raise FlowModelsError(f"{first}{more}")
+
+
+def _export(settings: Settings, folder: Path) -> None:
+    """The model as a SavedModel, with the noise and the expected likelihood that evaluation used."""
+    import numpy as np
+
+    from flow_models.applications.image_scores import log_density
+    from flow_models.data.pipeline import load_split
+    from flow_models.evaluation.likelihood import dequantise
+    from flow_models.model import FlowModel
+    from flow_models.saved_model import ImageServing, export
+
+    model = FlowModel.load(settings.model_folder)
+    noise = dequantise(np.zeros((1, *model.event_shape), np.uint8), seed=settings.seed)[0]
+    holdout = log_density(settings, model, load_split(SHARDS, "holdout"), name="holdout")
+    export(ImageServing(model, noise=noise, expected_log_prob=float(holdout.mean())), folder)
+
+
+def _decide(settings: Settings, client: MlflowClient, version: Version) -> Registered:
+    """Promote the version if it passes the gate, and store the reasons with it."""
+    from flow_models.registry import promotion
+    from flow_models.registry.gate import gate
+
+    wanted = settings.register_
+    champion = promotion.at_alias(client, wanted.name, promotion.CHAMPION)
+    # Likelihoods compare on the same images only.
+    comparable = champion is not None and champion.tags.get("data.shards") == version.tags["data.shards"]
+    metrics = champion.metrics if champion is not None and comparable else None
+    decision = gate(version.metrics, wanted.gate, metrics, max_regression=wanted.max_regression)
+    promotion.record_decision(client, wanted.name, version, decision)
+    if decision.passed:
+        promotion.promote(client, wanted.name, version=version.number)
+    return Registered(
+        name=wanted.name,
+        version=version.number,
+        alias=promotion.CHAMPION if decision.passed else promotion.CHALLENGER,
+        passed=decision.passed,
+        reasons=decision.reasons,
+        run_id=version.run_id,
+    )
+
+
+def _facts(settings: Settings) -> dict[str, str]:
+    """Where a report comes from."""
+    from flow_models.data.manifest import manifest_digest, read_manifest
+    from flow_models.data.shards import read_index
+    from flow_models.registry.provenance import provenance
+
+    made_from = provenance(
+        settings.data.source, manifest=manifest_digest(read_manifest(MANIFEST)), shards=read_index(SHARDS).digest
+    )
+    return {
+        "data": settings.data.source,
+        "data digest": made_from.data,
+        "git commit": made_from.commit,
+        "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+    }

@@ -1,0 +1,82 @@
+"""One step of maximum likelihood, compiled."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+import tf_keras
+
+from flow_models.model import FlowModel
+from flow_models.settings import TrainSettings
+from flow_models.training.flat import FlatWeights
+
+
+class Stepper(tf.Module):
+    """A model, its optimizer, and the running average of its weights.
+
+    Args:
+        model: to train, in place.
+        settings: of the optimizer and the average.
+        seed: of the noise that each step adds; the noise is a function of (seed, step) alone.
+    """
+
+    def __init__(self, model: FlowModel, settings: TrainSettings, *, seed: int) -> None:
+        super().__init__(name="stepper")
+        self._model, self._settings, self._seed = model, settings, seed
+        self._flat = FlatWeights(model.bijector.trainable_variables)
+        start = self._flat.read()
+        self.weights = tf.Variable(start, name="weights")
+        self.average = tf.Variable(start, name="average")
+        self.best = tf.Variable(start, name="best")
+        self.optimizer = tf_keras.optimizers.Adam()
+        self.optimizer.build([self.weights])
+        self.step = tf.function(self._step, autograph=False)
+        self.evaluate = tf.function(self._evaluate, autograph=False)
+
+    def initialise(self, batch: tf.Tensor) -> None:
+        """Start from the data: the layers that normalise take their scales from this batch."""
+        self._model.bijector.initialise(dequantise(batch, seed=[self._seed, -1], dtype=self._model.dtype))
+        for vector in (self.weights, self.average, self.best):
+            vector.assign(self._flat.read())
+
+    def use(self, vector: tf.Variable) -> None:
+        """Give the model the weights, their average, or the best average."""
+        self._flat.write(vector)
+
+    def _step(self, batch: tf.Tensor, index: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Take one step; returns bits/dim of the batch, and whether all was finite.
+
+        A step that is not finite is left out: weights, moments and average stay as they were.
+        """
+        x = dequantise(batch, seed=[self._seed, index], dtype=self._model.dtype)
+        variables = self._model.bijector.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(self._model.log_prob(x)) / (self._model.dimensions * math.log(2))
+        gradient = self._flat.flatten(tape.gradient(loss, variables))
+        norm = tf.norm(gradient)
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
+        clipped = gradient * tf.minimum(1.0, self._settings.clip_norm / norm)
+        tf.cond(finite, lambda: self._apply(clipped, index, rate), lambda: None)
+        return loss, finite
+
+    def _apply(self, gradient: tf.Tensor, index: tf.Tensor, rate: tf.Tensor) -> None:
+        self.optimizer.learning_rate.assign(rate)
+        self.optimizer.apply_gradients([(gradient, self.weights)])
+        self._flat.write(self.weights)
+        # A young average would otherwise remember the random start for long (Adam's bias, seen again).
+        steps = tf.cast(index, self.average.dtype)
+        decay = tf.minimum(self._settings.averaging, (1 + steps) / (10 + steps))
+        self.average.assign_add((1 - decay) * (self.weights - self.average))
+
+    def _evaluate(self, batch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        """Bits/dim of each example, ``[batch]``, with noise that is the same at every call."""
+        x = dequantise(batch, seed=[self._seed, -2 - index], dtype=self._model.dtype)
+        return -self._model.log_prob(x) / (self._model.dimensions * math.log(2))
+
+
+def dequantise(batch: tf.Tensor, *, seed: list[tf.Tensor | int], dtype: tf.DType) -> tf.Tensor:
+    """8-bit integers with uniform noise in [0, 1) added; real numbers as they are."""
+    if batch.dtype.is_integer:
+        return tf.cast(batch, dtype) + tf.random.stateless_uniform(tf.shape(batch), seed=seed, dtype=dtype)
+    return tf.cast(batch, dtype)

@@ -1,0 +1,1 @@
+"""What data must satisfy before anything is trained on them."""

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.s3_server import s3, s3_endpoint
+from tests.integration.servers import free_port, running
+
+__all__ = ["s3", "s3_endpoint"]  # pytest finds its fixtures here
+
+INTEGRATION = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if INTEGRATION in item.path.parents:
+            item.add_marker("integration")
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an MLflow server with its own sqlite and artifacts."""
+    home, port = tmp_path_factory.mktemp("mlflow"), free_port()
+    command = [
+        *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{home / 'mlflow.db'}", "--artifacts-destination", str(home / "artifacts")),
+        *("--allowed-hosts", f"127.0.0.1,127.0.0.1:{port}"),
+    ]
+    address = f"http://127.0.0.1:{port}"
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    with running(command, log=home / "log", environment=environment, health=f"{address}/health"):
+        yield address
+
+
+class Prefect:
+    """A Prefect server, and its command line on it."""
+
+    def __init__(self, address: str, home: Path) -> None:
+        self.environment = {
+            "PREFECT_API_URL": f"{address}/api",
+            "PREFECT_HOME": str(home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def __call__(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run ``prefect ARGUMENTS`` in a folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
+            cwd=folder,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    home, port = tmp_path_factory.mktemp("prefect"), free_port()
+    prefect = Prefect(f"http://127.0.0.1:{port}", home)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    health = f"http://127.0.0.1:{port}/api/health"
+    with running(command, log=home / "log", environment=prefect.environment, health=health):
+        yield prefect
+
+
+@pytest.fixture(scope="session")
+def prefect_worker(prefect_server: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
+    """The server with the process pool ``local`` and a worker of it, started in a folder of its own."""
+    made = prefect_server("work-pool", "create", "local", "--type", "process")
+    assert made.returncode == 0, made.stderr
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "local"]
+    log = tmp_path_factory.mktemp("worker") / "log"
+    with running(command, log=log, environment=prefect_server.environment):
+        yield prefect_server

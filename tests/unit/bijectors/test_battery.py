@@ -1,0 +1,197 @@
+"""Every bijector of the package, each property once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from flow_models import bijectors
+from flow_models.architectures.glow import glow
+from flow_models.bijectors import (
+    ActNorm,
+    AffineCoupling,
+    Chain,
+    FusedBijector,
+    GlowStep,
+    InvertibleConv,
+    MultiScale,
+    Rescale,
+    Squeeze,
+)
+from flow_models.bijectors.networks import ConvNetwork
+
+F64 = tf.float64
+SHAPE = (4, 4, 4)
+BATCH = 3
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def coupling(dtype: tf.DType) -> AffineCoupling:
+    network = ConvNetwork(inputs=2, outputs=4, hidden=8, rng=rng(), dtype=dtype)
+    return AffineCoupling(event_shape=SHAPE, passed=2, network=network, dtype=dtype)
+
+
+def glow_step(dtype: tf.DType) -> GlowStep:
+    actnorm = ActNorm(event_shape=SHAPE, dtype=dtype)
+    conv = InvertibleConv(event_shape=SHAPE, rng=rng(), dtype=dtype)
+    return GlowStep(actnorm=actnorm, conv=conv, coupling=coupling(dtype))
+
+
+def multi_scale(dtype: tf.DType) -> MultiScale:
+    fine = Chain([Squeeze(data_shape=(4, 4, 1), dtype=dtype), ActNorm(event_shape=(2, 2, 4), dtype=dtype)])
+    coarse = Chain([Squeeze(data_shape=(2, 2, 2), dtype=dtype), ActNorm(event_shape=(1, 1, 8), dtype=dtype)])
+    return MultiScale([fine, coarse])
+
+
+# Every bijector by name; test_the_table_is_complete fails when one is missing.
+BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
+    "ActNorm": lambda dtype: ActNorm(event_shape=SHAPE, dtype=dtype),
+    "ActNorm on vectors": lambda dtype: ActNorm(event_shape=(5,), dtype=dtype),
+    "AffineCoupling": coupling,
+    "Chain": lambda dtype: Chain([ActNorm(event_shape=SHAPE, dtype=dtype), coupling(dtype)]),
+    "GlowStep": glow_step,
+    "InvertibleConv": lambda dtype: InvertibleConv(event_shape=SHAPE, rng=rng(), dtype=dtype),
+    "InvertibleConv on vectors": lambda dtype: InvertibleConv(event_shape=(5,), rng=rng(), dtype=dtype),
+    "MultiScale": multi_scale,
+    "Rescale": lambda dtype: Rescale(event_shape=SHAPE, scale=3.0, shift=1.0, dtype=dtype),
+    "Squeeze": lambda dtype: Squeeze(data_shape=SHAPE, dtype=dtype),
+    "glow": lambda dtype: glow(image_shape=(8, 8, 1), levels=2, steps=2, hidden_channels=8, dtype=dtype),
+    "glow in colour, not square": lambda dtype: glow(
+        image_shape=(8, 4, 3), levels=2, steps=1, hidden_channels=8, dtype=dtype
+    ),
+}
+every_bijector = pytest.mark.parametrize("name", BIJECTORS)
+
+
+def perturbed(name: str, dtype: tf.DType = F64) -> FusedBijector:
+    """The bijector away from its start, where couplings are the identity and scales are one."""
+    bijector, noise = BIJECTORS[name](dtype), np.random.default_rng(1)
+    for variable in bijector.trainable_variables:
+        variable.assign_add(tf.cast(0.2 * noise.standard_normal(variable.shape), dtype))
+    return bijector
+
+
+def data_of(bijector: FusedBijector, dtype: tf.DType = F64) -> tf.Tensor:
+    return tf.random.stateless_normal([BATCH, *bijector.data_shape], seed=(0, 1), dtype=dtype)
+
+
+def latents_of(bijector: FusedBijector, dtype: tf.DType = F64) -> tf.Tensor:
+    return tf.random.stateless_normal([BATCH, *bijector.latent_shape], seed=(0, 2), dtype=dtype)
+
+
+def test_the_table_is_complete() -> None:
+    tested = {name.split()[0] for name in BIJECTORS} | {"FusedBijector"}
+    assert set(bijectors.__all__) <= tested
+
+
+@every_bijector
+def test_shapes_are_those_it_names(name: str) -> None:
+    bijector = perturbed(name)
+    x, z = data_of(bijector), latents_of(bijector)
+    assert bijector.inverse(x).shape == z.shape == bijector.inverse_event_shape(x.shape)
+    assert bijector.forward(z).shape == x.shape == bijector.forward_event_shape(z.shape)
+    assert tuple(bijector.forward_event_shape_tensor(tf.shape(z))) == x.shape
+    assert tuple(bijector.inverse_event_shape_tensor(tf.shape(x))) == z.shape
+
+
+@every_bijector
+def test_inverse_undoes_forward_and_forward_inverse(name: str) -> None:
+    bijector = perturbed(name)
+    x, z = data_of(bijector), latents_of(bijector)
+    # A fresh tensor each: TFP would answer from its cache.
+    np.testing.assert_allclose(bijector.forward(tf.identity(bijector.inverse(x))), x, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(bijector.inverse(tf.identity(bijector.forward(z))), z, rtol=1e-9, atol=1e-9)
+
+
+@every_bijector
+def test_float32_inverts_to_rounding(name: str) -> None:
+    bijector = perturbed(name, tf.float32)
+    unit = 256.0 if name.startswith("glow") else 1.0  # what counts as 1 on the data side
+    x = unit * data_of(bijector, tf.float32)
+    error = np.abs(bijector.forward(tf.identity(bijector.inverse(x))) - x) / unit
+    assert error.max() < 1e-4
+
+
+@every_bijector
+def test_forward_log_det_is_that_of_the_full_jacobian(name: str) -> None:
+    bijector = perturbed(name)
+    z = latents_of(bijector)
+    with tf.GradientTape() as tape:
+        tape.watch(z)
+        x = bijector.forward_and_log_det(z)[0]
+    jacobian = tf.reshape(tape.batch_jacobian(x, z), [BATCH, np.prod(x.shape[1:]), np.prod(z.shape[1:])])
+    log_det = bijector.forward_log_det_jacobian(z, event_ndims=z.shape.rank - 1)
+    np.testing.assert_allclose(tf.broadcast_to(log_det, [BATCH]), np.linalg.slogdet(jacobian)[1], rtol=1e-9, atol=1e-9)
+
+
+@every_bijector
+def test_inverse_log_det_is_that_of_the_full_jacobian(name: str) -> None:
+    bijector = perturbed(name)
+    x = data_of(bijector)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        z = bijector.inverse_and_log_det(x)[0]
+    jacobian = tf.reshape(tape.batch_jacobian(z, x), [BATCH, np.prod(z.shape[1:]), np.prod(x.shape[1:])])
+    log_det = bijector.inverse_log_det_jacobian(x, event_ndims=x.shape.rank - 1)
+    np.testing.assert_allclose(tf.broadcast_to(log_det, [BATCH]), np.linalg.slogdet(jacobian)[1], rtol=1e-9, atol=1e-9)
+
+
+@every_bijector
+def test_the_likelihood_has_a_gradient_in_every_weight(name: str) -> None:
+    bijector = perturbed(name)
+    with tf.GradientTape() as tape:
+        z, log_det = bijector.inverse_and_log_det(data_of(bijector))
+        loss = tf.reduce_sum(z**2) - tf.reduce_sum(log_det)
+    for variable, gradient in zip(
+        bijector.trainable_variables, tape.gradient(loss, bijector.trainable_variables), strict=True
+    ):
+        assert gradient is not None, variable.name
+        assert np.any(gradient != 0), variable.name
+
+
+@every_bijector
+def test_a_batch_is_its_examples_one_by_one(name: str) -> None:
+    bijector = perturbed(name)
+    x = data_of(bijector)
+    together, log_det = bijector.inverse_and_log_det(x)
+    for index in range(BATCH):
+        alone, own = bijector.inverse_and_log_det(x[index : index + 1])
+        np.testing.assert_allclose(alone[0], together[index], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(
+            tf.broadcast_to(own, [1])[0], tf.broadcast_to(log_det, [BATCH])[index], rtol=1e-10, atol=1e-12
+        )
+
+
+@every_bijector
+def test_saved_weights_restore_the_same_bijection(name: str, tmp_path: object) -> None:
+    bijector, other = perturbed(name), BIJECTORS[name](F64)
+    path = tf.train.Checkpoint(bijector=bijector).write(f"{tmp_path}/weights")
+    tf.train.Checkpoint(bijector=other).read(path).assert_consumed()
+    x = data_of(bijector)
+    np.testing.assert_array_equal(other.inverse_and_log_det(x)[0], bijector.inverse_and_log_det(x)[0])
+
+
+@every_bijector
+def test_it_is_a_tfp_bijector_that_distributions_take(name: str) -> None:
+    bijector = perturbed(name)
+    base = tfp.distributions.Independent(
+        tfp.distributions.Normal(tf.zeros(bijector.latent_shape, F64), tf.ones([], F64)),
+        reinterpreted_batch_ndims=len(bijector.latent_shape),
+    )
+    x = data_of(bijector)
+    z, log_det = bijector.inverse_and_log_det(x)
+    transformed = tfp.distributions.TransformedDistribution(base, bijector)
+    np.testing.assert_allclose(transformed.log_prob(x), base.log_prob(z) + log_det, rtol=1e-10)
+
+
+@every_bijector
+def test_its_repr_names_it(name: str) -> None:
+    bijector = BIJECTORS[name](F64)
+    assert type(bijector).__name__ in repr(bijector)

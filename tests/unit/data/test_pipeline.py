@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from flow_models.data import pipeline
+from flow_models.data.manifest import build_manifest
+from flow_models.data.pipeline import load_split, training_batches
+from flow_models.data.shards import write_shards
+from flow_models.data.sources import open_source
+from flow_models.errors import FlowModelsError
+from tests.unit.data.folders import write_images
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shards")
+    source = open_source(str(write_images(folder / "data", {"train/cat": 100, "val/cat": 1}, side=128)))
+    manifest = build_manifest(source, progress=False)
+    options = {"shape": (128, 128, 1), "holdout": 0.1, "seed": 0, "inliers": [], "megabytes": 1}
+    index = write_shards(manifest, source, folder / "shards", **options)
+    assert len(index.splits["train"].files) > 1
+    return folder / "shards"
+
+
+def epoch(shards: Path, number: int, *, seed: int = 0, skip: int = 0) -> np.ndarray:
+    batches = training_batches(shards, batch_size=8, seed=seed, epoch=number, skip=skip)
+    return np.stack(list(batches.as_numpy_iterator()))
+
+
+def test_an_epoch_shows_every_image_once_but_for_the_last_short_batch(shards: Path) -> None:
+    train = {image.tobytes() for image in load_split(shards, "train").images}
+    batches = epoch(shards, 0)
+    shown = [image.tobytes() for batch in batches for image in batch]
+    assert batches.shape == (len(train) // 8, 8, 128, 128, 1)
+    assert batches.dtype == np.uint8
+    assert len(shown) == len(set(shown))
+    assert set(shown) <= train
+
+
+def test_the_order_follows_seed_and_epoch_and_nothing_else(shards: Path) -> None:
+    first = epoch(shards, 3)
+    tf.random.set_seed(7)
+    assert np.array_equal(epoch(shards, 3), first)
+    assert not np.array_equal(epoch(shards, 4), first)
+    assert not np.array_equal(epoch(shards, 3, seed=1), first)
+
+
+def test_skipping_resumes_in_the_middle_of_an_epoch(shards: Path) -> None:
+    assert np.array_equal(epoch(shards, 2, skip=4), epoch(shards, 2)[4:])
+
+
+def test_more_images_than_are_shuffled_together_are_all_shown(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "SHUFFLED_BYTES", 20 * 128 * 128)
+    whole = {image.tobytes() for batch in epoch(shards, 0) for image in batch}
+    assert len(whole) == len(load_split(shards, "train").images) // 8 * 8
+
+
+def test_batches_have_a_static_shape(shards: Path) -> None:
+    assert training_batches(shards, batch_size=8, seed=0, epoch=0).element_spec.shape == (8, 128, 128, 1)
+
+
+def test_a_batch_larger_than_the_data_is_refused(shards: Path) -> None:
+    with pytest.raises(FlowModelsError, match=r"train.batch_size is 200, but .* images to train on"):
+        training_batches(shards, batch_size=200, seed=0, epoch=0)
+
+
+def test_a_damaged_shard_says_what_to_run(shards: Path, tmp_path: Path) -> None:
+    for path in shards.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    damaged = bytearray((tmp_path / "val-00000.tfrecord").read_bytes())
+    damaged[100] ^= 255
+    (tmp_path / "val-00000.tfrecord").write_bytes(damaged)
+    with pytest.raises(FlowModelsError, match="damaged"):
+        load_split(tmp_path, "val")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flows.stage import StageError, explain, run_stage
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A DVC project whose stages are small scripts."""
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    scripts = {
+        "good": "print('one'); print('two')",
+        "bad": "import sys; print('error: x.jpg: not an image; remove it', file=sys.stderr); sys.exit(2)",
+        "slow": (
+            "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); print('started'); "
+            "time.sleep(60)"
+        ),
+    }
+    for name, script in scripts.items():
+        (tmp_path / f"{name}.py").write_text(script)
+    stages = "".join(f"  {name}:\n    cmd: python {name}.py\n" for name in scripts)
+    (tmp_path / "dvc.yaml").write_text(f"stages:\n{stages}")
+    return tmp_path
+
+
+def interrupt(line: str) -> None:
+    if line == "started":
+        raise KeyboardInterrupt
+
+
+def is_gone(pid: int, *, within: float) -> bool:
+    """Whether a process ends, and whoever inherited it has noticed."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_a_stage_runs_once_and_its_lines_are_passed_on(project: Path) -> None:
+    lines: list[str] = []
+    run_stage("good", project=project, force=False, log=lines.append)
+    assert lines.index("one") < lines.index("two")
+    assert (project / "dvc.lock").is_file()
+
+
+def test_a_stage_that_refuses_its_input_fails_with_its_own_line(project: Path) -> None:
+    with pytest.raises(StageError, match=r"^bad: x\.jpg: not an image; remove it$") as caught:
+        run_stage("bad", project=project, force=False, log=lambda _: None)
+    assert not caught.value.worth_retrying
+
+
+def test_an_interrupted_flow_leaves_no_stage_behind(project: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("slow", project=project, force=False, log=interrupt)
+    assert is_gone(int((project / "pid").read_text()), within=10)
+
+
+def test_an_interrupted_stage_may_finish_saving(project: Path) -> None:
+    script = (
+        "import pathlib, signal, sys, time\n"
+        "def save(*_):\n"
+        "    time.sleep(1)\n"
+        "    pathlib.Path('saved').touch()\n"
+        "    sys.exit(1)\n"
+        "signal.signal(signal.SIGTERM, save)\n"
+        "print('started')\n"
+        "time.sleep(60)\n"
+    )
+    (project / "slow.py").write_text(script)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage("slow", project=project, force=False, log=interrupt)
+    assert (project / "saved").exists()
+
+
+CRASH = [
+    "Running stage 'train':",
+    "Traceback (most recent call last):",
+    "ConnectionError: s3 is away",
+    "",
+    "ERROR: failed to reproduce 'train': failed to run: flow-models train, exited with 1",
+]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message", "worth_retrying"),
+    [
+        (CRASH, "train: ConnectionError: s3 is away (exit code 1)", True),
+        (["ERROR: dvc.yaml is invalid"], "train: dvc.yaml is invalid", False),
+        (["working"], "train: it was killed", False),
+        ([], "train: it was killed", False),
+        ([CRASH[-1]], "train: failed to reproduce 'train': failed to run: flow-models train, exited with 1", True),
+    ],
+)
+def test_the_reason_is_the_line_that_says_it(lines: list[str], message: str, worth_retrying: bool) -> None:
+    error = explain("train", lines)
+    assert (str(error), error.worth_retrying) == (message, worth_retrying)

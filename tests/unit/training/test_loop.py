@@ -1,0 +1,175 @@
+"""The loop on a small flow of small images: it learns, stops, and resumes where it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from flow_models.errors import FlowModelsError
+from flow_models.model import FlowModel
+from flow_models.settings import TrainSettings
+from flow_models.training import Outcome, TrainingData, train
+
+STEPS = 6
+
+
+def model() -> FlowModel:
+    return FlowModel("glow", {"image_shape": (4, 4, 1), "levels": 1, "steps": 2, "hidden_channels": 8})
+
+
+def images(count: int) -> np.ndarray:
+    """Grey levels that follow each other, so that there is something to learn."""
+    rng = np.random.default_rng(count)
+    return np.clip(rng.normal(128, 30, [count, 1, 1, 1]) + rng.normal(0, 5, [count, 4, 4, 1]), 0, 255).astype(np.uint8)
+
+
+def data(kill_at: tuple[int, int] | None = None) -> TrainingData:
+    """Six batches an epoch; with ``kill_at`` the input fails at that epoch and batch, as a crash would."""
+    everything = images(STEPS * 32)
+
+    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
+        order = np.random.default_rng([7, epoch]).permutation(len(everything)).reshape(STEPS, -1)
+        for index in range(skip, STEPS):
+            if kill_at is not None and (epoch, index) >= kill_at:
+                raise ConnectionError("the machine is gone")
+            yield tf.constant(everything[order[index]])
+
+    return TrainingData(batches=batches, steps_per_epoch=STEPS, holdout=images(50))
+
+
+def settings(**changes: object) -> TrainSettings:
+    defaults = {
+        "epochs": 4,
+        "batch_size": 32,
+        "learning_rate": 0.003,
+        "warmup_steps": 3,
+        "averaging": 0.5,
+        "checkpoint_minutes": 0,
+        "precision": "float32",
+    }
+    return TrainSettings(**(defaults | changes))  # type: ignore[arg-type]
+
+
+def run(tmp_path: Path, *, using: TrainingData | None = None, to: str = "model", **changes: object) -> Outcome:
+    return train(
+        model(),
+        using or data(),
+        settings(**changes),
+        seed=3,
+        folder=tmp_path / to,
+        checkpoints=tmp_path / "checkpoints" / to,
+    )
+
+
+def weights(folder: Path) -> list[np.ndarray]:
+    return [variable.numpy() for variable in FlowModel.load(folder).bijector.variables]
+
+
+def test_it_learns_and_keeps_the_best_average(tmp_path: Path) -> None:
+    outcome = run(tmp_path, epochs=8)
+    history = list(csv.DictReader((tmp_path / "model/history.csv").open()))
+    held_out = [float(row["holdout_bits_per_dim"]) for row in history]
+    assert outcome.steps == 8 * STEPS
+    assert outcome.holdout_bits_per_dim == min(held_out) < held_out[0] - 0.3
+    assert [int(row["epoch"]) for row in history] == list(range(1, 9))
+
+
+def test_the_saved_model_is_the_one_that_was_measured(tmp_path: Path) -> None:
+    outcome = run(tmp_path)
+    loaded, held_out = FlowModel.load(tmp_path / "model"), images(50)
+    noise = tf.random.stateless_uniform(held_out.shape, seed=[3, -2])
+    bits = -loaded.log_prob(held_out + noise) / (16 * np.log(2))
+    assert float(tf.reduce_mean(bits)) == pytest.approx(outcome.holdout_bits_per_dim, abs=1e-5)
+
+
+@pytest.mark.parametrize("kill_at", [(0, 4), (1, 0), (2, 3)])
+def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path: Path, kill_at: tuple[int, int]) -> None:
+    whole = run(tmp_path, to="whole")
+    with pytest.raises(ConnectionError):
+        run(tmp_path, to="resumed", using=data(kill_at))
+    assert not (tmp_path / "resumed").exists()
+    resumed = run(tmp_path, to="resumed")
+    assert resumed.holdout_bits_per_dim == whole.holdout_bits_per_dim
+    for a, b in zip(weights(tmp_path / "whole"), weights(tmp_path / "resumed"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path, to="whole")
+    with pytest.raises(ConnectionError):
+        run(tmp_path, to="resumed", using=data((1, 3)))
+    newest = max((tmp_path / "checkpoints/resumed").glob("step-*"))
+    tensors = next(newest.glob("tensors.data*"))
+    tensors.write_bytes(tensors.read_bytes()[:-40])
+    run(tmp_path, to="resumed")
+    assert f"{newest}: damaged checkpoint" in caplog.text
+    for a, b in zip(weights(tmp_path / "whole"), weights(tmp_path / "resumed"), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_finished_runs_leave_no_checkpoints(tmp_path: Path) -> None:
+    run(tmp_path)
+    assert not (tmp_path / "checkpoints/model").exists()
+
+
+def test_it_stops_when_the_held_out_likelihood_no_longer_improves(tmp_path: Path) -> None:
+    noise = TrainingData(data().batches, STEPS, np.zeros([4, 4, 4, 1], np.uint8))  # drifts away from these
+    outcome = run(tmp_path, using=noise, epochs=50, patience=2, learning_rate=0.01)
+    assert "no better held-out likelihood in 2 epochs" in outcome.reason
+    assert outcome.epochs < 50
+
+
+def test_it_stops_when_the_time_is_over(tmp_path: Path) -> None:
+    outcome = run(tmp_path, epochs=100_000, minutes=0.02, patience=100_000)
+    assert outcome.reason == "0.02 minutes are over"
+
+
+def test_an_interrupted_run_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
+        for index, batch in enumerate(data().batches(epoch, skip)):
+            if (epoch, index) == (1, 2):
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    with pytest.raises(FlowModelsError, match=r"SIGTERM at step 9 of 24: saved; run again"):
+        run(tmp_path, using=TrainingData(batches, STEPS, images(50)), checkpoint_minutes=60)  # type: ignore[arg-type]
+    state = json.loads((tmp_path / "checkpoints/model/step-000000009/state.json").read_text())["state"]
+    assert state["step"] == 9
+
+
+def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    poisoned = tf.constant(np.full([32, 4, 4, 1], np.nan, np.float32))
+
+    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
+        for index, batch in enumerate(data().batches(epoch, skip)):
+            yield poisoned if (epoch, index) == (1, 2) else tf.cast(batch, tf.float32) + 0.5
+
+    outcome = run(tmp_path, using=TrainingData(batches, STEPS, images(50)))  # type: ignore[arg-type]
+    assert outcome.skipped_steps == 1
+    assert "step 8: the loss or its gradient is not finite" in caplog.text
+    assert all(np.isfinite(each).all() for each in weights(tmp_path / "model"))
+
+
+def test_a_run_that_stays_non_finite_ends_with_what_to_do(tmp_path: Path) -> None:
+    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
+        yield tf.cast(next(iter(data().batches(epoch, skip))), tf.float32)
+        while True:
+            yield tf.constant(np.full([32, 4, 4, 1], np.nan, np.float32))
+
+    with pytest.raises(FlowModelsError, match=r"training diverged at step 10: .* lower train.learning_rate"):
+        run(tmp_path, using=TrainingData(batches, STEPS, images(50)))  # type: ignore[arg-type]
+
+
+def test_fewer_examples_than_a_batch_are_refused_before_work_starts(tmp_path: Path) -> None:
+    with pytest.raises(FlowModelsError, match=r"train.batch_size: 32 is more than"):
+        run(tmp_path, using=TrainingData(data().batches, 0, images(50)))
