@@ -68,11 +68,11 @@ def explain(stage: str, lines: list[str]) -> StageError:
     verdict = next((line for line in reversed(lines) if line.startswith("ERROR: ")), "ERROR: it was killed")
     code = re.search(r"exited with (\d+)$", verdict)
     said = [line for line in lines if line.startswith("error: ")]
+    printed = [line for line in lines if line.strip() and not line.startswith(("ERROR: ", "Running stage ", "> "))]
     if said:
         reason = said[-1].removeprefix("error: ")
-    elif code and len(lines) > 1:
-        before = [line for line in lines[: lines.index(verdict)] if line.strip()]
-        reason = f"{before[-1].strip()} (exit code {code[1]})"
+    elif code and printed:
+        reason = f"{printed[-1].strip()} (exit code {code[1]})"
     else:
         reason = verdict.removeprefix("ERROR: ")
     return StageError(f"{stage}: {reason}", worth_retrying=code is not None and int(code[1]) != BAD_INPUT)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flow_models.errors import FlowModelsError
+from flow_models.errors import FlowModelsError, UnavailableError
 
 if TYPE_CHECKING:
     from flow_models.settings import Settings
@@ -34,15 +34,16 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Let TensorFlow and oth
 
 PARAMS = Path("params.yaml")
 BAD_INPUT = 2
+UNAVAILABLE = 75  # EX_TEMPFAIL of sysexits.h
 
 
 def main() -> None:
-    """Run the command line; bad input is one line on standard error and exit code 2."""
+    """Run the command line; bad input is one line on standard error and exit code 2, a server that is away 75."""
     try:
         app()
     except FlowModelsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(BAD_INPUT)
+        sys.exit(UNAVAILABLE if isinstance(error, UnavailableError) else BAD_INPUT)
 
 
 @app.callback()

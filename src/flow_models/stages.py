@@ -311,13 +311,15 @@ def _decide(settings: Settings, client: MlflowClient, version: Version) -> Regis
     """Promote the version if it passes the gate, and store the reasons with it."""
     from flow_models.registry import promotion
     from flow_models.registry.gate import gate
+    from flow_models.registry.runs import METRICS, read_metrics
 
     wanted = settings.register_
     champion = promotion.at_alias(client, wanted.name, promotion.CHAMPION)
     # Likelihoods compare on the same images only.
     comparable = champion is not None and champion.tags.get("data.shards") == version.tags["data.shards"]
     metrics = champion.metrics if champion is not None and comparable else None
-    decision = gate(version.metrics, wanted.gate, metrics, max_regression=wanted.max_regression)
+    measured = read_metrics(settings.report_folder / METRICS)
+    decision = gate(measured, wanted.gate, metrics, max_regression=wanted.max_regression)
     promotion.record_decision(client, wanted.name, version, decision)
     if decision.passed:
         promotion.promote(client, wanted.name, version=version.number)

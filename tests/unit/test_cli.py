@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,14 @@ from flow_models.cli import show
 PROJECT = Path(__file__).parents[2]
 
 
-def flow_models(*arguments: str, cwd: Path = PROJECT) -> subprocess.CompletedProcess[str]:
+def flow_models(*arguments: str, cwd: Path = PROJECT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flow_models", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "flow_models", *arguments],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -45,6 +51,19 @@ def test_training_without_shards_says_what_to_run(tmp_path: Path) -> None:
     done = flow_models("train", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "error: prepared/shards/index.json: no such file; run `flow-models data shard` first\n"
+
+
+def test_a_server_that_is_away_is_exit_code_75_so_that_others_try_again(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("data: {source: s3://bucket/prefix}\n")
+    away = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    done = flow_models("data", "manifest", cwd=tmp_path, **away)
+    assert done.returncode == 75
+    assert done.stderr.startswith("error: s3://bucket/prefix: cannot be reached")
 
 
 def test_an_unknown_application_is_named(tmp_path: Path) -> None:

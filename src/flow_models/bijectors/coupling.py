@@ -16,12 +16,13 @@ class AffineCoupling(FusedBijector):
 
     With ``(s̃, t) = network(a)`` and the soft clamp ``s = c · tanh(s̃ / c)``:
 
-    - forward:  ``x_a = z_a``, ``x_b = exp(s) · z_b + t``
-    - inverse:  ``z_a = x_a``, ``z_b = exp(-s) · (x_b - t)``
-    - log-det:  ``log|dx/dz| = Σ s`` over the event
+    - forward:  ``x_a = z_a``, ``x_b = exp(-s) · z_b - t``
+    - inverse:  ``z_a = x_a``, ``z_b = exp(s) · (x_b + t)``
+    - log-det:  ``log|dx/dz| = -Σ s`` over the event
 
     The clamp keeps every scale within ``exp(±c)``, so that neither direction can overflow far
-    from the training data.
+    from the training data. The signs are those with the fewest passes over the image in the
+    inverse, which is what training runs.
 
     Shapes: ``[batch, *event_shape]`` to the same; the last axis of the event is the channels.
     Dinh, Sohl-Dickstein & Bengio 2017, equations 7 and 8.
@@ -50,18 +51,22 @@ class AffineCoupling(FusedBijector):
         self._axes = list(range(1, len(event_shape) + 1))
 
     def forward_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """``x`` and ``Σ s``, ``[batch]``."""
-        a, b = z[..., : self.passed], z[..., self.passed :]
+        """``x`` and ``-Σ s``, ``[batch]``."""
+        a, b = self._halves(z)
         log_scale, shift = self._parameters_from(a)
-        x = tf.concat([a, b * tf.exp(log_scale) + shift], axis=-1)
-        return x, tf.reduce_sum(log_scale, axis=self._axes)
+        x = tf.concat([a, b * tf.exp(-log_scale) - shift], axis=-1)
+        return x, -tf.reduce_sum(log_scale, axis=self._axes)
 
     def inverse_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """``z`` and ``-Σ s``, ``[batch]``."""
-        a, b = x[..., : self.passed], x[..., self.passed :]
+        """``z`` and ``Σ s``, ``[batch]``."""
+        a, b = self._halves(x)
         log_scale, shift = self._parameters_from(a)
-        z = tf.concat([a, (b - shift) * tf.exp(-log_scale)], axis=-1)
-        return z, -tf.reduce_sum(log_scale, axis=self._axes)
+        z = tf.concat([a, (b + shift) * tf.exp(log_scale)], axis=-1)
+        return z, tf.reduce_sum(log_scale, axis=self._axes)
+
+    def _halves(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Not slices: the gradient of a slice is a padded copy of the whole.
+        return tf.split(x, [self.passed, self.data_shape[-1] - self.passed], axis=-1)
 
     def _parameters_from(self, a: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         raw, shift = tf.split(self._network(a), 2, axis=-1)

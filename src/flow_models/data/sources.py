@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
 
 from flow_models.data.errors import UnreadableError
-from flow_models.errors import FlowModelsError
+from flow_models.errors import FlowModelsError, UnavailableError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -190,17 +191,22 @@ class S3Source:
 
     def _refuse(self, error: Exception) -> NoReturn:
         """Say in one line what keeps the whole source from being read."""
-        code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+        response: Any = error.response if isinstance(error, ClientError) else {}
+        code = response.get("Error", {}).get("Code", "")
+        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == "NoSuchBucket":
             raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct data.source") from None
         if code in {"AccessDenied", "403", "AllAccessDisabled"}:
-            message = "access denied; these credentials need s3:ListBucket and s3:GetObject there"
-        elif isinstance(error, ClientError):
-            message = f"refused with {code}; check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)"
-        else:
-            reason = " ".join(str(error).split())
-            message = f"cannot be reached ({reason}); check the AWS_… variables and the network"
-        raise FlowModelsError(f"{self.uri}: {message}") from None
+            what = "access denied; these credentials need s3:ListBucket and s3:GetObject there"
+            raise FlowModelsError(f"{self.uri}: {what}") from None
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise UnavailableError(f"{self.uri}: the server answers {code} ({status}); try again later") from None
+        if code:
+            what = f"refused with {code}; check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)"
+            raise FlowModelsError(f"{self.uri}: {what}") from None
+        reason = " ".join(str(error).split())
+        unreachable = f"cannot be reached ({reason}); check the AWS_… variables and the network"
+        raise UnavailableError(f"{self.uri}: {unreachable}") from None
 
 
 def _safe(key: str, uri: str) -> str:

@@ -10,7 +10,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from flow_models.errors import FlowModelsError
+from flow_models.errors import FlowModelsError, UnavailableError
 
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
@@ -46,13 +46,14 @@ def explained(what: str) -> Iterator[None]:
 
     Raises:
         FlowModelsError: ``what`` was refused, with MLflow's reason and the store that gave it.
+        UnavailableError: the store did not answer.
     """
     try:
         yield
     except MlflowException as error:
         store = mlflow.get_tracking_uri()
         if isinstance(error.__context__, OSError):  # what lies under every failure of `requests`
-            raise FlowModelsError(
+            raise UnavailableError(
                 f"{what}: no answer from {store}; start the server or correct MLFLOW_TRACKING_URI"
             ) from error
         raise FlowModelsError(f"{what}: {' '.join(str(error).split())} (asked {store})") from error

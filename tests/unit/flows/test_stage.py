@@ -100,7 +100,11 @@ CRASH = [
         (["ERROR: dvc.yaml is invalid"], "train: dvc.yaml is invalid", False),
         (["working"], "train: it was killed", False),
         ([], "train: it was killed", False),
-        ([CRASH[-1]], "train: failed to reproduce 'train': failed to run: flow-models train, exited with 1", True),
+        (
+            [CRASH[0], "> flow-models train", CRASH[-1]],
+            "train: failed to reproduce 'train': failed to run: flow-models train, exited with 1",
+            True,
+        ),
     ],
 )
 def test_the_reason_is_the_line_that_says_it(lines: list[str], message: str, worth_retrying: bool) -> None:

@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.s3_server import s3, s3_endpoint
+from tests.system.project import Project
+
+__all__ = ["s3", "s3_endpoint"]  # pytest finds its fixtures here
+
+SYSTEM = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if SYSTEM in item.path.parents:
+            item.add_marker("system")
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project after its first ``dvc repro``, committed; only to be read."""
+    project = Project.create(tmp_path_factory.mktemp("system") / "project")
+    done = project.run("dvc", "repro")
+    assert done.stages == ["validate", "prepare", "train", "evaluate", "register"]
+    project.commit("reproduced")
+    return project
+
+
+@pytest.fixture
+def copy(project: Project, tmp_path: Path) -> Project:
+    """The reproduced project without its registry, to be changed."""
+    return project.copy(tmp_path / "copy")
