@@ -153,17 +153,16 @@ def evaluate(settings: Settings) -> dict[str, Any]:
     """
     from flow_models.applications import APPLICATIONS
     from flow_models.model import FlowModel
-    from flow_models.registry.gate import gate
-    from flow_models.registry.runs import read_metrics
+    from flow_models.registry.gate import within_bounds
+    from flow_models.registry.runs import METRICS, read_metrics
     from flow_models.report.page import Verdict, write_page
 
     evaluation = APPLICATIONS[settings.application].evaluate(settings, FlowModel.load(settings.model_folder))
     evaluation.write(settings.report_folder)
-    wanted = settings.register_
-    metrics = read_metrics(settings.report_folder / "metrics.json")
-    decision = gate(metrics, wanted.gate, None, max_regression=wanted.max_regression)
-    sentence = "Good enough to be champion" if decision.passed else "Not good enough to be champion"
-    verdict = Verdict(decision.passed, f"{sentence}, by the bounds of params.yaml.", decision.reasons)
+    metrics = read_metrics(settings.report_folder / METRICS)
+    decision = within_bounds(metrics, settings.register_.gate)
+    sentence = "Within the bounds of params.yaml." if decision.passed else "Outside the bounds of params.yaml."
+    verdict = Verdict(decision.passed, sentence, decision.reasons)
     write_page(
         evaluation.page(verdict=verdict, facts=_facts(settings), settings=settings),
         settings.report_folder / "report.html",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flow_models.settings import Bound
@@ -34,12 +34,24 @@ def gate(
         champion: the champion's metrics on the same images; None when there is none to compare with.
         max_regression: bits/dim by which the version may be worse than the champion.
     """
-    checks = [check for name, bound in bounds.items() for check in _against_bound(name, metrics.get(name), bound)]
-    checks.append(_against_champion(metrics, champion, max_regression))
+    return _decision([*_against_bounds(metrics, bounds), _against_champion(metrics, champion, max_regression)])
+
+
+def within_bounds(metrics: Mapping[str, float], bounds: Mapping[str, Bound]) -> Decision:
+    """The part of the gate that needs no registry: whether each named metric satisfies its bound."""
+    return _decision(list(_against_bounds(metrics, bounds)))
+
+
+def _decision(checks: Sequence[tuple[bool, str]]) -> Decision:
     return Decision(
         passed=all(passed for passed, _ in checks),
         reasons=[f"{'passed' if passed else 'failed'}: {reason}" for passed, reason in checks],
     )
+
+
+def _against_bounds(metrics: Mapping[str, float], bounds: Mapping[str, Bound]) -> Iterator[tuple[bool, str]]:
+    for name, bound in bounds.items():
+        yield from _against_bound(name, metrics.get(name), bound)
 
 
 def _against_bound(name: str, value: float | None, bound: Bound) -> Iterator[tuple[bool, str]]:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from flow_models.registry.gate import gate
+from flow_models.registry.gate import Decision, gate, within_bounds
 from flow_models.settings import Bound
 
 BOUNDS = {"bits_per_dim": Bound(max=4.0), "auroc.ball.likelihood": Bound(min=0.9, max=1.0)}
@@ -60,3 +60,8 @@ def test_slightly_worse_than_the_champion_passes_and_more_fails() -> None:
 @pytest.mark.parametrize("champion", [{"bits_per_dim": math.nan}, {}])
 def test_a_champion_whose_likelihood_is_unknown_is_not_beaten_silently(champion: dict[str, float]) -> None:
     assert len(failures(GOOD, champion)) == 1
+
+
+def test_bounds_alone_say_nothing_of_a_champion() -> None:
+    decision = within_bounds({"bits_per_dim": 3.0}, {"bits_per_dim": Bound(max=4.0)})
+    assert decision == Decision(passed=True, reasons=["passed: bits_per_dim 3, wanted at most 4"])

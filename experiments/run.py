@@ -1,0 +1,116 @@
+"""Run the pipeline with an experiment's settings, on data of your own, beside this clone.
+
+    python -m experiments.run animal_faces --data FOLDER [--s3] [--set train.minutes=5]
+
+The experiment is the project as it is committed, cloned into ``experiments/runs/NAME``, with
+``params.yaml`` changed by ``experiments/NAME.yaml``. Run again, it goes on where it stopped. With
+``--s3`` the data first go into a local S3 server, and the pipeline reads them from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[1]
+EXPERIMENTS = PROJECT / "experiments"
+BUCKET = "flow-models"
+
+
+def main() -> int:
+    """Prepare the clone, run ``dvc repro`` in it, and print what came out."""
+    arguments = _arguments()
+    clone = EXPERIMENTS / "runs" / arguments.name
+    _clone(clone)
+    serving = _local_s3(arguments.data, arguments.name) if arguments.s3 else nullcontext((str(arguments.data), {}))
+    with serving as (source, environment):
+        changes = yaml.safe_load((EXPERIMENTS / f"{arguments.name}.yaml").read_text(encoding="utf-8"))
+        params = _merged(yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8")), changes)
+        params["data"]["source"] = source
+        for setting in arguments.set:
+            key, _, value = setting.partition("=")
+            params = _merged(params, _nested(key.split("."), yaml.safe_load(value)))
+        (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+        environment = {**os.environ, **environment, "PATH": path}
+        for command in ("dvc repro register", "flow-models report"):
+            done = subprocess.run(command.split(), cwd=clone, env=environment, check=False)  # noqa: S603
+            if done.returncode:
+                return done.returncode
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+    parser.add_argument("name", choices=known)
+    parser.add_argument("--data", type=lambda text: Path(text).resolve(), required=True, help="train/<class>/, val/…")
+    parser.add_argument("--s3", action="store_true", help="serve the data from a local S3 server")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, such as seed=1")
+    return parser.parse_args()
+
+
+def _clone(clone: Path) -> None:
+    """The project as it is committed; what an earlier run left there stays."""
+    if not clone.exists():
+        subprocess.run(["git", "clone", "--quiet", str(PROJECT), str(clone)], check=True)  # noqa: S603, S607
+    for command in ("fetch --quiet origin HEAD", "reset --quiet --hard FETCH_HEAD"):
+        subprocess.run(["git", *command.split()], cwd=clone, check=True)  # noqa: S603, S607
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Sections are merged, values replaced; the gate's bounds name metrics, so they are replaced as a whole."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "gate"
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
+
+
+def _nested(keys: list[str], value: Any) -> dict[str, Any]:
+    return {keys[0]: _nested(keys[1:], value) if keys[1:] else value}
+
+
+@contextmanager
+def _local_s3(folder: Path, prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """A local S3 server with the folder's files; yields the address and the environment that leads there."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    os.environ.update(environment)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+
+    def upload(path: Path) -> None:
+        client.upload_file(str(path), BUCKET, f"{prefix}/{path.relative_to(folder).as_posix()}")
+
+    try:
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(upload, files))
+        print(f"{len(files)} files of {folder} in s3://{BUCKET}/{prefix}", flush=True)  # noqa: T201
+        yield f"s3://{BUCKET}/{prefix}", environment
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
