@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +31,11 @@ def main() -> int:
     arguments = _arguments()
     clone = EXPERIMENTS / "runs" / arguments.name
     _clone(clone)
-    serving = _local_s3(arguments.data, arguments.name) if arguments.s3 else nullcontext((str(arguments.data), {}))
-    with serving as (source, environment):
-        changes = yaml.safe_load((EXPERIMENTS / f"{arguments.name}.yaml").read_text(encoding="utf-8"))
-        params = _merged(yaml.safe_load((PROJECT / "params.yaml").read_text(encoding="utf-8")), changes)
-        params["data"]["source"] = source
-        for setting in arguments.set:
-            key, _, value = setting.partition("=")
-            params = _merged(params, _nested(key.split("."), yaml.safe_load(value)))
-        (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    with _source(arguments) as (source, aws):
+        _write_params(clone, arguments, source)
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        environment = {**os.environ, **environment, "PATH": path}
         for command in ("dvc repro register", "flow-models report"):
-            done = subprocess.run(command.split(), cwd=clone, env=environment, check=False)  # noqa: S603
+            done = subprocess.run(command.split(), cwd=clone, env={**os.environ, **aws, "PATH": path}, check=False)  # noqa: S603
             if done.returncode:
                 return done.returncode
     return 0
@@ -67,6 +59,23 @@ def _clone(clone: Path) -> None:
         subprocess.run(["git", *command.split()], cwd=clone, check=True)  # noqa: S603, S607
 
 
+def _write_params(clone: Path, arguments: argparse.Namespace, source: str) -> None:
+    """The project's params.yaml, the experiment's changes, and then those of the command line."""
+    params = _read_yaml(PROJECT / "params.yaml")
+    changes = [_read_yaml(EXPERIMENTS / f"{arguments.name}.yaml"), {"data": {"source": source}}]
+    for setting in arguments.set:
+        key, _, value = setting.partition("=")
+        changes.append(_nested(key.split("."), yaml.safe_load(value)))
+    for change in changes:
+        params = _merged(params, change)
+    (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Sections are merged, values replaced; the gate's bounds name metrics, so they are replaced as a whole."""
     merged = dict(base)
@@ -81,6 +90,16 @@ def _nested(keys: list[str], value: Any) -> dict[str, Any]:
 
 
 @contextmanager
+def _source(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, str]]]:
+    """What ``data.source`` will be, and the environment that it needs."""
+    if not arguments.s3:
+        yield str(arguments.data), {}
+        return
+    with _local_s3(arguments.data, arguments.name) as served:
+        yield served
+
+
+@contextmanager
 def _local_s3(folder: Path, prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
     """A local S3 server with the folder's files; yields the address and the environment that leads there."""
     import boto3
@@ -89,13 +108,13 @@ def _local_s3(folder: Path, prefix: str) -> Iterator[tuple[str, dict[str, str]]]
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    environment = {
+    aws = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    os.environ.update(environment)
+    os.environ.update(aws)
     client = boto3.client("s3")
     client.create_bucket(Bucket=BUCKET)
 
@@ -107,7 +126,7 @@ def _local_s3(folder: Path, prefix: str) -> Iterator[tuple[str, dict[str, str]]]
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(upload, files))
         print(f"{len(files)} files of {folder} in s3://{BUCKET}/{prefix}", flush=True)  # noqa: T201
-        yield f"s3://{BUCKET}/{prefix}", environment
+        yield f"s3://{BUCKET}/{prefix}", aws
     finally:
         server.stop()
 
