@@ -42,10 +42,13 @@ class FlowModel(tf.Module):
         *,
         dtype: tf.DType = tf.float32,
         compute_dtype: tf.DType | None = None,
+        reversible: bool = False,
     ) -> None:
         super().__init__(name="flow_model")
         self._description = json.dumps({"architecture": architecture, "options": options})
-        self.bijector = architectures.build(architecture, **options, dtype=dtype, compute_dtype=compute_dtype)
+        self.bijector = architectures.build(
+            architecture, **options, dtype=dtype, compute_dtype=compute_dtype, reversible=reversible
+        )
         self.dtype = dtype
         self.event_shape = self.bijector.data_shape
         self.dimensions = math.prod(self.event_shape)

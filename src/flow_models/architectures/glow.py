@@ -15,6 +15,7 @@ from flow_models.bijectors import (
     GlowStep,
     InvertibleConv,
     MultiScale,
+    Repeat,
     Rescale,
     Squeeze,
 )
@@ -32,6 +33,7 @@ def glow(
     seed: int = 0,
     dtype: tf.DType = tf.float32,
     compute_dtype: tf.DType | None = None,
+    reversible: bool = False,
 ) -> FusedBijector:
     """The bijector of Kingma & Dhariwal 2018 between 8-bit intensities and N(0, I).
 
@@ -46,11 +48,12 @@ def glow(
         seed: of the starting weights.
         dtype: of everything but what lies inside the coupling networks.
         compute_dtype: inside the coupling networks.
+        reversible: recompute activations in the gradient instead of keeping them; see ``Repeat``.
 
     Returns:
         Data ``[batch, height, width, channels]`` in [0, 256), latent ``[batch, n]``.
     """
-    parts = _Parts(hidden_channels, np.random.default_rng(seed), dtype, compute_dtype or dtype)
+    parts = _Parts(hidden_channels, np.random.default_rng(seed), dtype, compute_dtype or dtype, reversible)
     built: list[FusedBijector] = []
     shape = image_shape
     for index in range(levels):
@@ -69,13 +72,14 @@ class _Parts:
     rng: np.random.Generator
     dtype: tf.DType
     compute_dtype: tf.DType
+    reversible: bool
 
     def level(self, data_shape: Shape, *, steps: int, last: bool) -> FusedBijector:
         squeeze = Squeeze(data_shape=data_shape, dtype=self.dtype)
         shape = squeeze.latent_shape
-        glow_steps = [self.step(shape) for _ in range(steps)]
+        glow_steps = Repeat(lambda: self.step(shape), times=steps, reversible=self.reversible)
         prior = ActNorm(event_shape=shape, dtype=self.dtype) if last else self.coupling(shape)
-        return Chain([squeeze, *glow_steps, prior], name="level")
+        return Chain([squeeze, glow_steps, prior], name="level")
 
     def step(self, shape: tuple[int, ...]) -> FusedBijector:
         return GlowStep(

@@ -7,6 +7,7 @@ from flow_models.bijectors.fused import FusedBijector
 from flow_models.bijectors.glow_step import GlowStep
 from flow_models.bijectors.invertible_conv import InvertibleConv
 from flow_models.bijectors.multiscale import MultiScale
+from flow_models.bijectors.repeat import Repeat
 from flow_models.bijectors.rescale import Rescale
 from flow_models.bijectors.squeeze import Squeeze
 
@@ -18,6 +19,7 @@ __all__ = [
     "GlowStep",
     "InvertibleConv",
     "MultiScale",
+    "Repeat",
     "Rescale",
     "Squeeze",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -63,6 +63,23 @@ class AffineCoupling(FusedBijector):
         log_scale, shift = self._parameters_from(a)
         z = tf.concat([a, (b + shift) * tf.exp(log_scale)], axis=-1)
         return z, tf.reduce_sum(log_scale, axis=self._axes)
+
+    def recompute_gradient(
+        self, z: tf.Tensor, dz: tf.Tensor, d_log_det: tf.Tensor, weights: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | None]]:
+        """As in ``FusedBijector``, with the network run once: what it sees is the same on both sides."""
+        a, z_b = self._halves(z)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([a, *weights])
+            log_scale, shift = self._parameters_from(a)
+            with tape.stop_recording():
+                x_b = z_b * tf.exp(-log_scale) - shift
+            tape.watch(x_b)
+            again = (x_b + shift) * tf.exp(log_scale)
+            log_det = tf.reduce_sum(log_scale, axis=self._axes)
+        dz_a, dz_b = self._halves(dz)
+        da, dx_b, *d_weights = tape.gradient([again, log_det], [a, x_b, *weights], [dz_b, d_log_det])
+        return tf.concat([a, x_b], axis=-1), tf.concat([dz_a + da, dx_b], axis=-1), d_weights
 
     def _halves(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         # Not slices: the gradient of a slice is a padded copy of the whole.

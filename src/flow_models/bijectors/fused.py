@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -47,6 +48,28 @@ class FusedBijector(tfp.bijectors.Bijector):
     @abstractmethod
     def inverse_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Map ``[batch, *data_shape]`` to ``[batch, *latent_shape]``, with ``log|dz/dx|``."""
+
+    def recompute_gradient(
+        self, z: tf.Tensor, dz: tf.Tensor, d_log_det: tf.Tensor, weights: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | None]]:
+        """Gradients of the inverse when only its result was kept: invert ``z`` and compute it again.
+
+        Args:
+            z: what ``inverse_and_log_det`` gave, ``[batch, *latent_shape]``.
+            dz: the loss's gradient with respect to it.
+            d_log_det: the loss's gradient with respect to the log-det, ``[batch]``.
+            weights: with respect to which gradients are wanted.
+
+        Returns:
+            ``x``, the gradient with respect to it, and those with respect to the weights.
+        """
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            x = self.forward_and_log_det(z)[0]
+            tape.watch([x, *weights])
+            again, log_det = self.inverse_and_log_det(x)
+            log_det = log_det + tf.zeros_like(d_log_det)
+        dx, *d_weights = tape.gradient([again, log_det], [x, *weights], [dz, d_log_det])
+        return x, dx, d_weights
 
     def initialise(self, x: tf.Tensor) -> tf.Tensor:
         """Set what depends on a first batch of data, and return that batch on the latent side.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from flow_models.bijectors.actnorm import ActNorm
@@ -34,21 +36,39 @@ class GlowStep(FusedBijector):
     def forward_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """``x`` and its log-det, ``[batch]``."""
         h, log_det = self._coupling.forward_and_log_det(z)
-        inverse = tf.linalg.inv(self._matrix())
-        return mix_channels(h, inverse) + self._actnorm.shift, log_det - self._linear_log_det()
+        return self._unmix(h), log_det - self._linear_log_det()
 
     def inverse_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """``z`` and its log-det, ``[batch]``."""
-        matrix = self._matrix()
-        offset = tf.linalg.matvec(matrix, self._actnorm.shift, transpose_a=True)
-        z, log_det = self._coupling.inverse_and_log_det(mix_channels(x, matrix) - offset)
+        z, log_det = self._coupling.inverse_and_log_det(self._mix(x))
         return z, log_det + self._linear_log_det()
+
+    def recompute_gradient(
+        self, z: tf.Tensor, dz: tf.Tensor, d_log_det: tf.Tensor, weights: Sequence[tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor | None]]:
+        """As in ``FusedBijector``: first through the coupling, then through the mixing."""
+        h, dh, through_coupling = self._coupling.recompute_gradient(z, dz, d_log_det, weights)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            x = self._unmix(h)
+            tape.watch([x, *weights])
+            mixed, log_det = self._mix(x), self._linear_log_det()
+        dx, *through_mixing = tape.gradient([mixed, log_det], [x, *weights], [dh, tf.reduce_sum(d_log_det)])
+        # Each weight belongs to one of the two.
+        pairs = zip(through_coupling, through_mixing, strict=True)
+        return x, dx, [one if other is None else other for one, other in pairs]
 
     def initialise(self, x: tf.Tensor) -> tf.Tensor:
         """Initialise the three in turn."""
         for bijector in (self._actnorm, self._conv, self._coupling):
             x = bijector.initialise(x)
         return x
+
+    def _mix(self, x: tf.Tensor) -> tf.Tensor:
+        matrix = self._matrix()
+        return mix_channels(x, matrix) - tf.linalg.matvec(matrix, self._actnorm.shift, transpose_a=True)
+
+    def _unmix(self, h: tf.Tensor) -> tf.Tensor:
+        return mix_channels(h, tf.linalg.inv(self._matrix())) + self._actnorm.shift
 
     def _matrix(self) -> tf.Tensor:
         return tf.exp(-self._actnorm.log_scale)[:, None] * self._conv.matrix()
