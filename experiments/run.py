@@ -10,6 +10,7 @@ The experiment is the project as it is committed, cloned into ``experiments/runs
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import subprocess
 import sys
@@ -105,6 +106,7 @@ def _local_s3(folder: Path, prefix: str) -> Iterator[tuple[str, dict[str, str]]]
     import boto3
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it writes a line a request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

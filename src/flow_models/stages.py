@@ -77,9 +77,11 @@ def validate(settings: Settings) -> Validated:
         FlowModelsError: if an expectation fails that is not in ``validation.warn_only``.
     """
     from flow_models.data.manifest import read_manifest
-    from flow_models.validation.images import validate as check
 
     described = manifest(settings)
+    # Great Expectations takes seconds to import: not before the source is known to be readable.
+    from flow_models.validation.images import validate as check
+
     table = read_manifest(MANIFEST)
     table.attrs["source"] = settings.data.source.rstrip("/")
     _stop_on_errors(outcome := check(table, settings.validation, docs=VALIDATION_REPORT))

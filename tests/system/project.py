@@ -85,31 +85,33 @@ class Project:
         shutil.copytree(self.folder, folder, ignore=beside)
         return Project(folder)
 
-    def run(self, *command: str, code: int | None = 0) -> Done:
-        """Run a command in the project.
+    def run(self, *command: str) -> Done:
+        """Run a command in the project, to a good end."""
+        done = self.attempt(*command)
+        assert done.code == 0, f"{command}: {done.code}\n{done.text[-3000:]}"
+        return done
 
-        Raises:
-            AssertionError: if it ends with another exit code than ``code``; None: with any.
-        """
-        done = subprocess.run(
+    def attempt(self, *command: str) -> Done:
+        """Run a command that may fail."""
+        with self.start(*command) as process:
+            text, _ = process.communicate(timeout=300)
+        return Done(process.returncode, text)
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command, in a process group of its own."""
+        return subprocess.Popen(
             command,
             cwd=self.folder,
-            env=self.environment(),
+            env=self._environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=300,
-            check=False,
+            start_new_session=True,
         )
-        assert code is None or done.returncode == code, f"{command}: {done.returncode}\n{done.stdout[-3000:]}"
-        return Done(done.returncode, done.stdout)
 
-    def environment(self) -> dict[str, str]:
-        """Ours, with the environment's commands in front and nothing of the user's own set-up."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GIT_"))}
-        identity = {f"GIT_{who}_{what}": "test@test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-        path = os.pathsep.join([str(BINARIES), kept.get("PATH", os.defpath)])
-        return {**kept, **identity, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "1"}
+    def outdated(self) -> set[str]:
+        """The stages that DVC would look at again."""
+        return set(json.loads(self.run("dvc", "status", "--json").text))
 
     def commit(self, message: str) -> None:
         """Commit every file that git does not ignore."""
@@ -122,7 +124,7 @@ class Project:
         settings = yaml.safe_load(path.read_text())
         for section, values in changes.items():
             if isinstance(values, dict):
-                settings[section].update(values)
+                settings[section] |= values
             else:
                 settings[section] = values
         path.write_text(yaml.safe_dump(settings, sort_keys=False))
@@ -130,6 +132,13 @@ class Project:
     def json(self, path: str) -> Any:
         """The content of a JSON file."""
         return json.loads((self.folder / path).read_text())
+
+    def _environment(self) -> dict[str, str]:
+        """Ours, with the environment's commands in front and nothing of the user's own set-up."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GIT_"))}
+        identity = {f"GIT_{who}_{what}": "test@test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        path = os.pathsep.join([str(BINARIES), kept.get("PATH", os.defpath)])
+        return {**kept, **identity, "PATH": path, "GIT_CONFIG_GLOBAL": os.devnull, "DVC_NO_ANALYTICS": "1"}
 
 
 def _write_images(folder: Path) -> None:
