@@ -33,6 +33,7 @@ class FlowModel(tf.Module):
         dtype: of the weights and the values.
         compute_dtype: inside the coupling networks; trained in bfloat16, a model is still
             evaluated in float32, where inversion is exact to rounding.
+        reversible: recompute activations in the gradient instead of keeping them.
     """
 
     def __init__(
@@ -95,7 +96,8 @@ class FlowModel(tf.Module):
             )
         if _digest(folder) != description["sha256"]:
             raise FlowModelsError(f"{folder}: the weights are damaged (their sha256 differs); fetch or train them anew")
-        model = cls(description["architecture"], description["options"])
+        # As loops: where nothing is trained they cost nothing, and the graph stays small.
+        model = cls(description["architecture"], description["options"], reversible=True)
         checkpoint = tf.train.Checkpoint(bijector=model.bijector)
         checkpoint.read(str(folder / WEIGHTS)).assert_consumed()
         return model

@@ -75,6 +75,7 @@ class TrainSettings(Section):
     patience: int = Field(20, ge=1)
     checkpoint_minutes: float = Field(1.0, ge=0)
     precision: Precision = "auto"
+    reversible: bool = False
 
 
 class EvaluateSettings(Section):

@@ -134,6 +134,7 @@ def train(settings: Settings) -> Outcome:
             settings.model.architecture,
             {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": seed},
             compute_dtype=choose_precision(settings.train.precision),
+            reversible=settings.train.reversible,
         ),
         training.TrainingData(
             batches=lambda epoch, skip: training_batches(SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 import tensorflow as tf
 
 from flow_models.settings import Precision
+
+logger = logging.getLogger(__name__)
 
 PIXELS, CHANNELS, REPEATS = 16, 128, 5
 
@@ -19,7 +22,11 @@ def choose_precision(wanted: Precision) -> tf.DType:
     """
     if wanted != "auto":
         return tf.as_dtype(wanted)
-    return min((tf.float32, tf.bfloat16), key=_seconds_per_convolution)
+    seconds = {dtype: _seconds_per_convolution(dtype) for dtype in (tf.float32, tf.bfloat16)}
+    faster = min(seconds, key=lambda dtype: seconds[dtype])
+    ratio = max(seconds.values()) / min(seconds.values())
+    logger.info("coupling networks in %s, %.1f times faster here than the other", faster.name, ratio)
+    return faster
 
 
 def _seconds_per_convolution(dtype: tf.DType) -> float:
