@@ -21,11 +21,11 @@ _GAP = 12
 # A line around each image: a white one would otherwise run into the paper.
 _FRAME, _FRAME_GREY = 2, 176
 _TITLE_HEIGHT, _LABEL_HEIGHT = 52, 34
-_SHEET_WIDTH, _ROW_CELL = 560, 140
+_SHEET_COLUMNS, _SHEET_CELL, _ROW_CELL = 16, 68, 140
 
 
 def image_sheets(sheets: Mapping[str, Images]) -> Figure:
-    """Square sheets of images side by side, each under its name.
+    """Sheets of images one below the other, each under its name.
 
     Args:
         sheets: images ``(n, h, w, 1 or 3)`` by name.
@@ -34,14 +34,13 @@ def image_sheets(sheets: Mapping[str, Images]) -> Figure:
         ValueError: if there is nothing to show.
     """
     mosaics = {name: _mosaic(images) for name, images in _checked(sheets).items()}
-    columns = min(len(mosaics), 3)
-    height, width = (max(sides) for sides in zip(*(each.shape[:2] for each in mosaics.values()), strict=True))
-    step_x, step_y = width + 4 * _GAP, height + _TITLE_HEIGHT
-    figure = _figure(columns * step_x, -(-len(mosaics) // columns) * step_y)
-    for number, (name, mosaic) in enumerate(mosaics.items()):
-        row, column = divmod(number, columns)
-        axes = _axes(figure, column * step_x + 2 * _GAP, row * step_y + _TITLE_HEIGHT, mosaic)
+    width = max(mosaic.shape[1] for mosaic in mosaics.values())
+    figure = _figure(width + 4 * _GAP, sum(mosaic.shape[0] + _TITLE_HEIGHT for mosaic in mosaics.values()) + _GAP)
+    top = 0
+    for name, mosaic in mosaics.items():
+        axes = _axes(figure, 2 * _GAP, top + _TITLE_HEIGHT, mosaic)
         axes.text(0, -_GAP / 2, name, fontsize=9, color=INK, va="bottom")
+        top += mosaic.shape[0] + _TITLE_HEIGHT
     return figure
 
 
@@ -82,8 +81,8 @@ def _checked(groups: Mapping[str, Images]) -> Mapping[str, Images]:
 
 
 def _mosaic(images: Images) -> Images:
-    columns = int(np.ceil(np.sqrt(len(images))))
-    return _tile(_fit(images, (_SHEET_WIDTH - _GAP * columns) // columns), columns=columns)
+    columns = min(len(images), _SHEET_COLUMNS)
+    return _tile(_fit(images, _SHEET_CELL), columns=columns)
 
 
 def _fit(images: Images, side: int) -> Images:
