@@ -187,7 +187,9 @@ def _columns(table: Mapping[str, Any]) -> list[str] | None:
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value)
 
 
 def _settings(params: Path, application: str | None = None) -> Settings:
