@@ -212,7 +212,7 @@ def promote(settings: Settings, *, name: str | None = None, version: int | None 
     from flow_models.registry import promotion, tracking
 
     name = name or settings.register_.name
-    return {"name": name, "champion": promotion.promote(tracking.connect(), name, version=version).number}
+    return {"name": name, "champion": promotion.promote(tracking.connect_to_existing(), name, version=version).number}
 
 
 def rollback(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
@@ -224,7 +224,7 @@ def rollback(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
     from flow_models.registry import promotion, tracking
 
     name = name or settings.register_.name
-    return {"name": name, "champion": promotion.rollback(tracking.connect(), name).number}
+    return {"name": name, "champion": promotion.rollback(tracking.connect_to_existing(), name).number}
 
 
 def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
     """
     from flow_models.registry import promotion, tracking
 
-    versions = promotion.status(tracking.connect(), name or settings.register_.name)
+    versions = promotion.status(tracking.connect_to_existing(), name or settings.register_.name)
     return {
         alias: {
             "version": each.number,

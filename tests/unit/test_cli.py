@@ -66,6 +66,14 @@ def test_a_server_that_is_away_is_exit_code_75_so_that_others_try_again(tmp_path
     assert done.stderr.startswith("error: s3://bucket/prefix: cannot be reached")
 
 
+def test_the_registry_is_not_made_by_asking_for_it(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    done = flow_models("status", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "no mlflow.db here" in done.stderr
+    assert not (tmp_path / "mlflow.db").exists()
+
+
 def test_an_unknown_application_is_named(tmp_path: Path) -> None:
     (tmp_path / "params.yaml").write_text("seed: 0\n")
     done = flow_models("train", "--application", "weather", cwd=tmp_path)

@@ -9,7 +9,7 @@ from mlflow.models import Model
 
 from flow_models.errors import FlowModelsError
 from flow_models.registry.package import FLOW_MODEL
-from flow_models.registry.tracking import DATABASE, connect, explained
+from flow_models.registry.tracking import connect_to_existing, explained
 
 
 def resolve(uri: str | Path) -> Path:
@@ -23,11 +23,7 @@ def resolve(uri: str | Path) -> Path:
     """
     if not str(uri).startswith("models:/"):
         return _folder(Path(uri))
-    if not (mlflow.is_tracking_uri_set() or DATABASE.is_file()):
-        raise FlowModelsError(
-            f"{uri}: no {DATABASE} in {Path.cwd()}; run where the model was registered, or set MLFLOW_TRACKING_URI"
-        )
-    connect()
+    connect_to_existing()
     with explained(f"fetch {uri}"):
         version = mlflow.artifacts.download_artifacts(str(uri))
     packaged = Model.load(version).flavors["python_function"].get("artifacts", {})

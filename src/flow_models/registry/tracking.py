@@ -30,6 +30,19 @@ def connect() -> MlflowClient:
         return MlflowClient()
 
 
+def connect_to_existing() -> MlflowClient:
+    """As ``connect``, but what was never registered is not looked for in a database made for the purpose.
+
+    Raises:
+        FlowModelsError: if no server is named and there is no ``mlflow.db`` here.
+    """
+    if not (mlflow.is_tracking_uri_set() or DATABASE.is_file()):
+        raise FlowModelsError(
+            f"{Path.cwd()}: no {DATABASE} here; run where the model was registered, or set MLFLOW_TRACKING_URI"
+        )
+    return connect()
+
+
 def experiment_id(client: MlflowClient, name: str) -> str:
     """The id of the experiment called ``name``, made if there is none yet."""
     experiment = client.get_experiment_by_name(name)
