@@ -6,9 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from flow_models.architectures.glow import glow
+from flow_models.architectures.vector import realnvp, spline_coupling
 from flow_models.bijectors import FusedBijector
 
-ARCHITECTURES: dict[str, Callable[..., FusedBijector]] = {"glow": glow}
+ARCHITECTURES: dict[str, Callable[..., FusedBijector]] = {
+    "glow": glow,
+    "realnvp": realnvp,
+    "spline_coupling": spline_coupling,
+}
 
 
 def build(architecture: str, /, **options: Any) -> FusedBijector:
