@@ -25,7 +25,9 @@ class FlowModel(tf.Module):
     """An invertible network and the standard normal distribution on its latent side.
 
     Images have shape ``(n, height, width, channels)`` and lie on the 8-bit scale [0, 256): the
-    pixel's integer plus the noise of dequantisation. Latents have shape ``(n, elements)``.
+    pixel's integer plus the noise of dequantisation; vectors have shape ``(n, features)``. Latents have
+    shape ``(n, elements)``. The functions of a conditional model take its context, ``(n, context_width)``, as a
+    second argument: ``log_prob(x, context)``, ``encode(x, context)``, ``decode(z, context)``.
 
     Args:
         architecture: a name in ``architectures``.
@@ -55,20 +57,33 @@ class FlowModel(tf.Module):
         self.dimensions = math.prod(self.event_shape)
         self.base = tfp.distributions.MultivariateNormalDiag(loc=tf.zeros(self.dimensions, dtype))
         data, latent = [tf.TensorSpec([None, *shape], dtype) for shape in (self.event_shape, [self.dimensions])]
-        self.log_prob = tf.function(self._log_prob, input_signature=[data])
-        self.encode = tf.function(self._encode, input_signature=[data])
-        self.decode = tf.function(self._decode, input_signature=[latent])
+        width = self.bijector.context_width
+        context = [] if width is None else [tf.TensorSpec([None, width], dtype, name="context")]
+        self.log_prob = tf.function(self._log_prob, input_signature=[data, *context])
+        self.encode = tf.function(self._encode, input_signature=[data, *context])
+        self.decode = tf.function(self._decode, input_signature=[latent, *context])
 
     def sample(
-        self, number: int | tf.Tensor, *, seed: int | tf.Tensor = 0, temperature: float | tf.Tensor = 1.0
+        self,
+        number: int | tf.Tensor,
+        *,
+        context: tf.Tensor | np.ndarray | None = None,
+        seed: int | tf.Tensor = 0,
+        temperature: float | tf.Tensor = 1.0,
     ) -> tf.Tensor:
         """Draw ``(number, *event_shape)``; the same for the same seed.
+
+        A conditional model draws one sample a row of ``context``, ``(number, context_width)``; or all for the one
+        row of ``(1, context_width)``.
 
         ``temperature`` scales the latent draw (Kingma & Dhariwal 2018, section 6): below 1, more
         typical and less varied.
         """
         z = tf.random.stateless_normal([number, self.dimensions], seed=(seed, number), dtype=self.dtype)
-        return self.decode(temperature * z)
+        if context is None:
+            return self.decode(temperature * z)
+        rows = tf.broadcast_to(tf.cast(context, self.dtype), [number, self.bijector.context_width])
+        return self.decode(temperature * z, rows)
 
     def save(self, folder: Path | str) -> None:
         """Write weights and description to a folder, replacing it only when all is written."""
@@ -102,16 +117,16 @@ class FlowModel(tf.Module):
         checkpoint.read(str(folder / WEIGHTS)).assert_consumed()
         return model
 
-    def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        """``log p(x)`` in nats, ``[batch]``, by change of variables."""
-        z, log_det = self.bijector.inverse_and_log_det(x)
+    def _log_prob(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        """``log p(x)`` or ``log p(x | context)`` in nats, ``[batch]``, by change of variables."""
+        z, log_det = self.bijector.inverse_and_log_det(x, **self.bijector.given(context))
         return self.base.log_prob(z) + log_det
 
-    def _encode(self, x: tf.Tensor) -> tf.Tensor:
-        return self.bijector.inverse_and_log_det(x)[0]
+    def _encode(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        return self.bijector.inverse_and_log_det(x, **self.bijector.given(context))[0]
 
-    def _decode(self, z: tf.Tensor) -> tf.Tensor:
-        return self.bijector.forward_and_log_det(z)[0]
+    def _decode(self, z: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        return self.bijector.forward_and_log_det(z, **self.bijector.given(context))[0]
 
 
 def to_images(x: tf.Tensor | np.ndarray) -> np.ndarray:

@@ -6,15 +6,31 @@ from collections.abc import Callable
 from typing import Any
 
 from flow_models.architectures.glow import glow
+from flow_models.architectures.vector import realnvp, spline_coupling
 from flow_models.bijectors import FusedBijector
 
-ARCHITECTURES: dict[str, Callable[..., FusedBijector]] = {"glow": glow}
+ARCHITECTURES: dict[str, Callable[..., FusedBijector]] = {
+    "glow": glow,
+    "realnvp": realnvp,
+    "spline_coupling": spline_coupling,
+}
 
 
-def build(architecture: str, /, **options: Any) -> FusedBijector:
+# Those whose steps can run as a loop that keeps no activations; the others have few to keep.
+REVERSIBLE = {"glow"}
+
+
+def build(architecture: str, /, *, reversible: bool = False, **options: Any) -> FusedBijector:
     """The bijector of an architecture by its name in ``params.yaml``.
+
+    Args:
+        architecture: a name in ``ARCHITECTURES``.
+        reversible: recompute activations in the gradient where the architecture can; see ``Repeat``.
+        options: of the architecture.
 
     Raises:
         KeyError: if there is no such architecture.
     """
+    if architecture in REVERSIBLE:
+        options["reversible"] = reversible
     return ARCHITECTURES[architecture](**options)

@@ -16,7 +16,8 @@ class Chain(FusedBijector):
     - inverse:  ``z = f_k⁻¹(… f₂⁻¹(f₁⁻¹(x)))``
     - log-det:  the sum of the parts, each at its own input
 
-    Shapes: those of the first part on the data side, of the last on the latent side.
+    Shapes: those of the first part on the data side, of the last on the latent side. A context goes to the parts
+    that take one.
 
     TFP's own ``Chain`` asks each part twice, for the value and for the log-determinant.
     """
@@ -25,29 +26,30 @@ class Chain(FusedBijector):
         super().__init__(
             latent_shape=bijectors[-1].latent_shape,
             data_shape=bijectors[0].data_shape,
+            context_width=next((each.context_width for each in bijectors if each.context_width is not None), None),
             dtype=bijectors[0].dtype,
             name=name,
         )
         self._bijectors = list(bijectors)
 
-    def forward_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def forward_and_log_det(self, z: tf.Tensor, context: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """``x`` and the sum of the log-dets."""
         total = tf.zeros([], z.dtype)
         for bijector in reversed(self._bijectors):
-            z, log_det = bijector.forward_and_log_det(z)
+            z, log_det = bijector.forward_and_log_det(z, **bijector.given(context))
             total += log_det
         return z, total
 
-    def inverse_and_log_det(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def inverse_and_log_det(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """``z`` and the sum of the log-dets."""
         total = tf.zeros([], x.dtype)
         for bijector in self._bijectors:
-            x, log_det = bijector.inverse_and_log_det(x)
+            x, log_det = bijector.inverse_and_log_det(x, **bijector.given(context))
             total += log_det
         return x, total
 
-    def initialise(self, x: tf.Tensor) -> tf.Tensor:
+    def initialise(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         """Initialise the parts in turn, from the data side."""
         for bijector in self._bijectors:
-            x = bijector.initialise(x)
+            x = bijector.initialise(x, **bijector.given(context))
         return x

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -19,6 +20,8 @@ class FusedBijector(tfp.bijectors.Bijector):
     Args:
         latent_shape: the event's shape on the latent side, ``(n,)`` or ``(height, width, channels)``.
         data_shape: the event's shape on the data side; the same number of elements.
+        context_width: elements of the context ``[batch, context_width]`` that a conditional bijector takes as the
+            argument ``context`` of its methods; None for one that takes none.
         dtype: of the parameters and of the values.
         name: of the bijector.
 
@@ -27,7 +30,13 @@ class FusedBijector(tfp.bijectors.Bijector):
     """
 
     def __init__(
-        self, *, latent_shape: tuple[int, ...], data_shape: tuple[int, ...], dtype: tf.DType, name: str
+        self,
+        *,
+        latent_shape: tuple[int, ...],
+        data_shape: tuple[int, ...],
+        context_width: int | None = None,
+        dtype: tf.DType,
+        name: str,
     ) -> None:
         # TFP shares the cache of results between bijectors of equal parameters, and ours hold
         # variables: the unique object keeps each to its own cache.
@@ -40,6 +49,7 @@ class FusedBijector(tfp.bijectors.Bijector):
         )
         self.latent_shape = tuple(latent_shape)
         self.data_shape = tuple(data_shape)
+        self.context_width = context_width
 
     @abstractmethod
     def forward_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -78,17 +88,21 @@ class FusedBijector(tfp.bijectors.Bijector):
         """
         return self.inverse_and_log_det(x)[0]
 
-    def _forward(self, z: tf.Tensor) -> tf.Tensor:
-        return self.forward_and_log_det(z)[0]
+    def given(self, context: tf.Tensor | None) -> dict[str, Any]:
+        """The context as a keyword argument, for a bijector that takes one; nothing for one that takes none."""
+        return {} if self.context_width is None else {"context": context}
 
-    def _inverse(self, x: tf.Tensor) -> tf.Tensor:
-        return self.inverse_and_log_det(x)[0]
+    def _forward(self, z: tf.Tensor, **given: tf.Tensor) -> tf.Tensor:
+        return self.forward_and_log_det(z, **given)[0]
 
-    def _forward_log_det_jacobian(self, z: tf.Tensor) -> tf.Tensor:
-        return self.forward_and_log_det(z)[1]
+    def _inverse(self, x: tf.Tensor, **given: tf.Tensor) -> tf.Tensor:
+        return self.inverse_and_log_det(x, **given)[0]
 
-    def _inverse_log_det_jacobian(self, x: tf.Tensor) -> tf.Tensor:
-        return self.inverse_and_log_det(x)[1]
+    def _forward_log_det_jacobian(self, z: tf.Tensor, **given: tf.Tensor) -> tf.Tensor:
+        return self.forward_and_log_det(z, **given)[1]
+
+    def _inverse_log_det_jacobian(self, x: tf.Tensor, **given: tf.Tensor) -> tf.Tensor:
+        return self.inverse_and_log_det(x, **given)[1]
 
     def _forward_event_shape(self, shape: tf.TensorShape) -> tf.TensorShape:
         return shape[: shape.rank - len(self.latent_shape)].concatenate(self.data_shape)

@@ -22,12 +22,13 @@ from flow_models.settings import TrainSettings
 from flow_models.training.checkpoints import Checkpoints
 from flow_models.training.interruption import Interruption
 from flow_models.training.schedule import learning_rate
-from flow_models.training.step import Stepper
+from flow_models.training.step import Batch, Stepper
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_WITH_NONFINITE = 10
 EVALUATION_BATCH = 256
+UNITS = {"bits_per_dim": "bits/dim", "nats": "nats"}
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,16 @@ class TrainingData:
 
     Attributes:
         batches: the batches of an epoch from a given one on, ``batches(epoch, skip)``, a pure
-            function of its arguments; ``[batch, *event_shape]``, uint8 or float32.
+            function of its arguments; ``[batch, *event_shape]``, uint8 or float32; for a conditional model the pair
+            of these and the context ``[batch, context_width]``.
         steps_per_epoch: how many there are.
-        holdout: ``[n, *event_shape]``, never trained on; decides which weights are kept and when to stop.
+        holdout: ``[n, *event_shape]``, or its pair with the context, never trained on; decides which weights are kept
+            and when to stop.
     """
 
     batches: Callable[[int, int], tf.data.Dataset]
     steps_per_epoch: int
-    holdout: np.ndarray
+    holdout: np.ndarray | tuple[np.ndarray, np.ndarray]
 
 
 @dataclass
@@ -60,13 +63,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended; the likelihood is in bits per dimension for images, in nats for vectors."""
 
     reason: str
     steps: int
     epochs: int
     seconds: float
-    holdout_bits_per_dim: float
+    holdout: float
+    unit: str
     skipped_steps: int
 
 
@@ -144,7 +148,7 @@ class _Run:
             if self._settings.minutes is not None and self._seconds() >= 60 * self._settings.minutes:
                 return f"{self._settings.minutes:g} minutes are over"
 
-    def _step(self, batch: tf.Tensor) -> tf.Tensor:
+    def _step(self, batch: Batch) -> tf.Tensor:
         progress = self._progress
         rate = learning_rate(self._settings, step=progress.step, fraction=self._fraction())
         loss, finite = self._stepper.step(batch, tf.constant(progress.step), tf.constant(rate, self._model.dtype))
@@ -169,8 +173,8 @@ class _Run:
 
     def _close_epoch(self, epoch: int, losses: list[tf.Tensor], bar: tqdm[Any]) -> None:
         """Measure the average on the held-out data and remember it if it is the best."""
-        progress = self._progress
-        holdout = self._holdout_bits_per_dim()
+        progress, unit = self._progress, self._stepper.unit
+        holdout = self._holdout()
         if holdout < progress.best:
             progress.best, progress.best_epoch = holdout, epoch
             self._stepper.best.assign(self._stepper.average)
@@ -179,21 +183,22 @@ class _Run:
                 "epoch": epoch + 1,
                 "step": progress.step,
                 "seconds": round(self._seconds(), 1),
-                "train_bits_per_dim": float(np.mean(losses)) if losses else math.nan,
-                "holdout_bits_per_dim": holdout,
+                f"train_{unit}": float(np.mean(losses)) if losses else math.nan,
+                f"holdout_{unit}": holdout,
                 "learning_rate": float(self._stepper.optimizer.learning_rate),
             }
         )
-        bar.set_postfix({"epoch": epoch + 1, "bits/dim": f"{holdout:.3f}", "best": f"{progress.best:.3f}"})
+        bar.set_postfix({"epoch": epoch + 1, UNITS[unit]: f"{holdout:.3f}", "best": f"{progress.best:.3f}"})
         if bar.disable:
             rate = progress.step * self._settings.batch_size / max(self._seconds(), 1e-9)
-            logger.info("epoch %d: %.3f bits/dim held out, %.0f examples/s", epoch + 1, holdout, rate)
+            logger.info("epoch %d: %.3f %s held out, %.0f examples/s", epoch + 1, holdout, UNITS[unit], rate)
 
-    def _holdout_bits_per_dim(self) -> float:
+    def _holdout(self) -> float:
         self._stepper.use(self._stepper.average)
         data, values = self._data.holdout, []
-        for index, start in enumerate(range(0, len(data), EVALUATION_BATCH)):
-            batch = tf.constant(data[start : start + EVALUATION_BATCH])
+        length = len(data[0]) if isinstance(data, tuple) else len(data)
+        for index, start in enumerate(range(0, length, EVALUATION_BATCH)):
+            batch = tf.nest.map_structure(lambda each, at=start: tf.constant(each[at : at + EVALUATION_BATCH]), data)
             values.append(self._stepper.evaluate(batch, tf.constant(index)))
         self._stepper.use(self._stepper.weights)
         return float(np.mean(np.concatenate(values)))
@@ -228,7 +233,9 @@ class _Run:
         write_history(folder / "history.csv", progress.history)
         self._checkpoints.clear()
         epochs = int(progress.history[-1]["epoch"])
-        return Outcome(reason, progress.step, epochs, self._seconds(), progress.best, progress.skipped)
+        return Outcome(
+            reason, progress.step, epochs, self._seconds(), progress.best, self._stepper.unit, progress.skipped
+        )
 
 
 def write_history(path: Path, history: list[dict[str, float]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import tensorflow as tf
 import tf_keras
@@ -11,9 +12,14 @@ from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.training.flat import FlatWeights
 
+Batch: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
+
 
 class Stepper(tf.Module):
     """A model, its optimizer, and the running average of its weights.
+
+    A batch is ``x``, or the pair ``(x, context)`` for a conditional model. The loss is in bits per dimension for
+    images, as is the custom for them, and in nats for vectors.
 
     Args:
         model: to train, in place.
@@ -24,6 +30,9 @@ class Stepper(tf.Module):
     def __init__(self, model: FlowModel, settings: TrainSettings, *, seed: int) -> None:
         super().__init__(name="stepper")
         self._model, self._settings, self._seed = model, settings, seed
+        images = len(model.event_shape) > 1
+        self.unit = "bits_per_dim" if images else "nats"
+        self._nats = model.dimensions * math.log(2) if images else 1.0
         self._flat = FlatWeights(model.bijector.trainable_variables)
         start = self._flat.read()
         self.weights = tf.Variable(start, name="weights")
@@ -34,9 +43,10 @@ class Stepper(tf.Module):
         self.step = tf.function(self._step, autograph=False)
         self.evaluate = tf.function(self._evaluate, autograph=False)
 
-    def initialise(self, batch: tf.Tensor) -> None:
+    def initialise(self, batch: Batch) -> None:
         """Start from the data: the layers that normalise take their scales from this batch."""
-        self._model.bijector.initialise(dequantise(batch, seed=[self._seed, -1], dtype=self._model.dtype))
+        x, *context = self._prepared(batch, noise=-1)
+        self._model.bijector.initialise(x, *context)
         for vector in (self.weights, self.average, self.best):
             vector.assign(self._flat.read())
 
@@ -44,15 +54,15 @@ class Stepper(tf.Module):
         """Give the model the weights, their average, or the best average."""
         self._flat.write(vector)
 
-    def _step(self, batch: tf.Tensor, index: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take one step; returns bits/dim of the batch, and whether all was finite.
+    def _step(self, batch: Batch, index: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Take one step; returns the loss of the batch, and whether all was finite.
 
         A step that is not finite is left out: weights, moments and average stay as they were.
         """
-        x = dequantise(batch, seed=[self._seed, index], dtype=self._model.dtype)
+        inputs = self._prepared(batch, noise=index)
         variables = self._model.bijector.trainable_variables
         with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(self._model.log_prob(x)) / (self._model.dimensions * math.log(2))
+            loss = -tf.reduce_mean(self._model.log_prob(*inputs)) / self._nats
         gradient = self._flat.flatten(tape.gradient(loss, variables))
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
@@ -69,10 +79,15 @@ class Stepper(tf.Module):
         decay = tf.minimum(self._settings.averaging, (1 + steps) / (10 + steps))
         self.average.assign_add((1 - decay) * (self.weights - self.average))
 
-    def _evaluate(self, batch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-        """Bits/dim of each example, ``[batch]``, with noise that is the same at every call."""
-        x = dequantise(batch, seed=[self._seed, -2 - index], dtype=self._model.dtype)
-        return -self._model.log_prob(x) / (self._model.dimensions * math.log(2))
+    def _evaluate(self, batch: Batch, index: tf.Tensor) -> tf.Tensor:
+        """The loss of each example, ``[batch]``, with noise that is the same at every call."""
+        return -self._model.log_prob(*self._prepared(batch, noise=-2 - index)) / self._nats
+
+    def _prepared(self, batch: Batch, *, noise: tf.Tensor | int) -> list[tf.Tensor]:
+        """``x``, and the context if there is one, as the model takes them."""
+        x, *context = batch if isinstance(batch, tuple) else (batch,)
+        dtype = self._model.dtype
+        return [dequantise(x, seed=[self._seed, noise], dtype=dtype), *(tf.cast(each, dtype) for each in context)]
 
 
 def dequantise(batch: tf.Tensor, *, seed: list[tf.Tensor | int], dtype: tf.DType) -> tf.Tensor:

@@ -78,7 +78,7 @@ def test_it_learns_and_keeps_the_best_average(tmp_path: Path) -> None:
     history = list(csv.DictReader((tmp_path / "model/history.csv").open()))
     held_out = [float(row["holdout_bits_per_dim"]) for row in history]
     assert outcome.steps == 8 * STEPS
-    assert outcome.holdout_bits_per_dim == min(held_out) < held_out[0] - 0.3
+    assert outcome.holdout == min(held_out) < held_out[0] - 0.3
     assert [int(row["epoch"]) for row in history] == list(range(1, 9))
 
 
@@ -87,7 +87,7 @@ def test_the_saved_model_is_the_one_that_was_measured(tmp_path: Path) -> None:
     loaded, held_out = FlowModel.load(tmp_path / "model"), images(50)
     noise = tf.random.stateless_uniform(held_out.shape, seed=[3, -2])
     bits = -loaded.log_prob(held_out + noise) / (16 * np.log(2))
-    assert float(tf.reduce_mean(bits)) == pytest.approx(outcome.holdout_bits_per_dim, abs=1e-5)
+    assert float(tf.reduce_mean(bits)) == pytest.approx(outcome.holdout, abs=1e-5)
 
 
 @pytest.mark.parametrize("kill_at", [(0, 4), (1, 0), (2, 3)])
@@ -97,7 +97,7 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path: Path, kill_
         run(tmp_path, to="resumed", using=data(kill_at))
     assert not (tmp_path / "resumed").exists()
     resumed = run(tmp_path, to="resumed")
-    assert resumed.holdout_bits_per_dim == whole.holdout_bits_per_dim
+    assert resumed.holdout == whole.holdout
     for a, b in zip(weights(tmp_path / "whole"), weights(tmp_path / "resumed"), strict=True):
         np.testing.assert_array_equal(a, b)
 

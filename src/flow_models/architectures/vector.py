@@ -1,0 +1,150 @@
+"""Coupling flows for vectors, with or without a context."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from flow_models.bijectors import (
+    AffineCoupling,
+    Chain,
+    Conditional,
+    FusedBijector,
+    Permutation,
+    RationalQuadraticSplineCoupling,
+    Standardise,
+    Support,
+)
+from flow_models.bijectors.networks import DenseNetwork
+
+
+def realnvp(**options: Any) -> FusedBijector:
+    """Affine couplings between vectors and N(0, I) (Dinh, Sohl-Dickstein & Bengio 2017).
+
+    Args:
+        options: those of ``VectorFlow``.
+
+    Returns:
+        Data ``[batch, features]``, latent ``[batch, features]``, context ``[batch, context_width]``.
+    """
+    flow = VectorFlow(**options)
+
+    def coupling() -> FusedBijector:
+        return AffineCoupling(network=flow.network(outputs=2 * flow.transformed), **flow.shared())
+
+    return flow.build(coupling, name="realnvp")
+
+
+def spline_coupling(*, bins: int = 8, **options: Any) -> FusedBijector:
+    """Rational-quadratic spline couplings between vectors and N(0, I) (Durkan et al. 2019).
+
+    Args:
+        bins: of each spline.
+        options: those of ``VectorFlow``.
+
+    Returns:
+        Data ``[batch, features]``, latent ``[batch, features]``, context ``[batch, context_width]``.
+    """
+    flow = VectorFlow(**options)
+    outputs = RationalQuadraticSplineCoupling.outputs_needed(flow.transformed, bins=bins)
+
+    def coupling() -> FusedBijector:
+        return RationalQuadraticSplineCoupling(bins=bins, network=flow.network(outputs=outputs), **flow.shared())
+
+    return flow.build(coupling, name="spline_coupling")
+
+
+@dataclass(kw_only=True)
+class VectorFlow:
+    """What coupling flows for vectors have in common.
+
+    Attributes:
+        features: elements of a vector.
+        layers: couplings; two in a row transform every element.
+        hidden: elements of each hidden layer of the coupling networks.
+        residual: whether the hidden layers add to what comes in.
+        context_width: elements of the context that the flow is conditional on; None for none.
+        context_features: elements that a network of its own makes of the context, for the couplings to read; None to
+            let them read it as it is, to scale.
+        support: lower and upper bound of each element, None where there is none.
+        standardise: whether the first batch of training sets the scale of the data, as it does for the context.
+        seed: of the starting weights and of the orders of the elements.
+        dtype: of everything but what lies inside the networks.
+        compute_dtype: inside the networks.
+    """
+
+    features: int
+    layers: int
+    hidden: Sequence[int]
+    residual: bool = False
+    context_width: int | None = None
+    context_features: int | None = None
+    support: Sequence[tuple[float | None, float | None]] | None = None
+    standardise: bool = True
+    seed: int = 0
+    dtype: tf.DType = tf.float32
+    compute_dtype: tf.DType | None = None
+    rng: np.random.Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+
+    @property
+    def transformed(self) -> int:
+        """How many elements a coupling transforms; the rest pass."""
+        return self.features - self.features // 2
+
+    @property
+    def context_read(self) -> int | None:
+        """Elements of the context that a coupling reads."""
+        return self.context_width if self.context_features is None else self.context_features
+
+    def shared(self) -> dict[str, Any]:
+        """Options that every kind of coupling has."""
+        return {
+            "event_shape": (self.features,),
+            "passed": self.features - self.transformed,
+            "context_width": self.context_read,
+            "dtype": self.dtype,
+        }
+
+    def network(self, *, outputs: int) -> DenseNetwork:
+        """A coupling network."""
+        inputs = self.features - self.transformed + (self.context_read or 0)
+        return self._dense(inputs=inputs, outputs=outputs, residual=self.residual)
+
+    def build(self, coupling: Callable[[], FusedBijector], *, name: str) -> FusedBijector:
+        """From data to latent: onto the real line, to unit scale, then orders and couplings in turn."""
+        chain: list[FusedBijector] = []
+        if self.support is not None:
+            low, high = zip(*self.support, strict=True)
+            chain.append(Support(low=low, high=high, dtype=self.dtype))
+        if self.standardise:
+            chain.append(Standardise(event_shape=(self.features,), dtype=self.dtype))
+        for index in range(self.layers):
+            chain += [self._order(index), coupling()]
+        flow = Chain(chain, name=name)
+        if self.context_width is None:
+            return flow
+        return Conditional(flow, network=self._context_network(), context_width=self.context_width)
+
+    def _order(self, index: int) -> FusedBijector:
+        """A random order, then one that exchanges what passed and what did not, in turn."""
+        elements = np.arange(self.features)
+        passed = self.features - self.transformed
+        order = np.roll(elements, -passed) if index % 2 else self.rng.permutation(elements)
+        return Permutation(event_shape=(self.features,), order=order, dtype=self.dtype)
+
+    def _context_network(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        if self.context_features is None:
+            return tf.identity
+        return self._dense(inputs=self.context_width, outputs=self.context_features, last_gain=1.0)
+
+    def _dense(self, **options: Any) -> DenseNetwork:
+        return DenseNetwork(
+            hidden=self.hidden, rng=self.rng, dtype=self.dtype, compute_dtype=self.compute_dtype, **options
+        )
