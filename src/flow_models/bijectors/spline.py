@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -12,18 +14,10 @@ import tensorflow as tf
 from flow_models.bijectors.coupling import Coupling, Network
 
 SMALLEST = 1e-3  # of a bin, as a share of the interval, and of a slope
+LARGEST = 60.0  # output of a network that counts, either way: its exponential is far from the limits of float32
+WORTH_COMPILING = 2**15  # elements of a network's output; below, to start XLA's code takes longer than it saves
 WIDTHS, HEIGHTS = 0, 1  # where the network's output has them
-
-
-class Bin(NamedTuple):
-    """For each value, the bin that holds it: where it begins, its size, and the slopes at its ends, ``[n]`` each."""
-
-    left: tf.Tensor
-    lower: tf.Tensor
-    width: tf.Tensor
-    height: tf.Tensor
-    first: tf.Tensor
-    last: tf.Tensor
+Evaluate: TypeAlias = Callable[..., tuple[tf.Tensor, tf.Tensor]]
 
 
 class RationalQuadraticSplineCoupling(Coupling):
@@ -72,8 +66,7 @@ class RationalQuadraticSplineCoupling(Coupling):
             dtype=dtype,
             name=name,
         )
-        self._bound = bound
-        self._bins = _Bins(bins, bound, dtype)
+        self._bins = _Bins(bins, bound)
 
     @staticmethod
     def outputs_needed(transformed: int, *, bins: int) -> int:
@@ -81,82 +74,99 @@ class RationalQuadraticSplineCoupling(Coupling):
         return (3 * bins - 1) * transformed
 
     def _transform_to_latent(self, b: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._elementwise(_to_latent, b, raw, among=WIDTHS)
+        return self._elementwise(_to_latent, b, raw)
 
     def _transform_to_data(self, b: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._elementwise(_to_data, b, raw, among=HEIGHTS)
+        return self._elementwise(_to_data, b, raw)
 
-    def _elementwise(
-        self,
-        evaluate: Callable[[tf.Tensor, Bin], tuple[tf.Tensor, tf.Tensor]],
-        b: tf.Tensor,
-        raw: tf.Tensor,
-        *,
-        among: int,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _elementwise(self, evaluate: Evaluate, b: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Apply the splines with the bins along the first axis, for a sum over it adds up long rows."""
         columns = b.shape[-1]
         values = tf.reshape(tf.transpose(tf.reshape(b, [-1, columns])), [-1])
         rows = tf.reshape(tf.transpose(tf.reshape(raw, [-1, raw.shape[-1]])), [raw.shape[-1] // columns, -1])
-        inside = tf.clip_by_value(values, -self._bound, self._bound)
-        mapped, log_slope = evaluate(inside, self._bins.that_hold(inside, rows, among=among))
-        # Outside, the spline stays at its end, where its slope is 1: what was clipped off is added back.
-        both = tf.reshape(tf.stack([mapped + (values - inside), log_slope]), [2, columns, -1])
-        outputs = tf.unstack(tf.transpose(both, [0, 2, 1]))
-        return tf.reshape(outputs[0], tf.shape(b)), tf.reshape(outputs[1], tf.shape(b))
+        # XLA compiles anew for every size: worth it for large arrays of one size for good, as in training.
+        size = rows.shape.num_elements()
+        lasting = size is not None and size >= WORTH_COMPILING and not tf.executing_eagerly()
+        spline = _compiled(evaluate, self._bins) if lasting else partial(evaluate, self._bins)
+        both = tf.unstack(tf.transpose(tf.reshape(tf.stack(spline(values, rows)), [2, columns, -1]), [0, 2, 1]))
+        return tf.reshape(both[0], tf.shape(b)), tf.reshape(both[1], tf.shape(b))
 
 
-def _to_latent(x: tf.Tensor, bin_: Bin) -> tuple[tf.Tensor, tf.Tensor]:
-    """``g(x)`` and the logarithm of its slope (Durkan et al. 2019, equations 4 and 5)."""
-    slope = bin_.height / bin_.width
+def _to_latent(bins: _Bins, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """``g(x)`` and the logarithm of its slope, ``[n]`` each (Durkan et al. 2019, equations 4 and 5)."""
+    inside = tf.clip_by_value(x, -bins.bound, bins.bound)
+    left, lower, width, height, d, e = bins.that_hold(inside, raw, among=WIDTHS)
+    slope = height / width
     # Rounding must not leave the bin, outside of which the curve may fall.
-    xi = tf.clip_by_value((x - bin_.left) / bin_.width, 0.0, 1.0)
+    xi = tf.clip_by_value((inside - left) / width, 0.0, 1.0)
     inner = xi * (1 - xi)
-    denominator = slope + (bin_.first + bin_.last - 2 * slope) * inner
-    z = bin_.lower + bin_.height * (slope * xi * xi + bin_.first * inner) / denominator
-    return z, _log_slope(bin_, xi, inner, slope=slope, denominator=denominator)
+    denominator = slope + (d + e - 2 * slope) * inner
+    z = lower + height * (slope * xi * xi + d * inner) / denominator
+    # Outside, the curve stays at its end, where its slope is 1: what was clipped off is added back.
+    return z + (x - inside), _log_slope(xi, slope, d, e)
 
 
-def _to_data(z: tf.Tensor, bin_: Bin) -> tuple[tf.Tensor, tf.Tensor]:
-    """``g⁻¹(z)`` and the logarithm of its slope (Durkan et al. 2019, equations 6 to 8)."""
-    slope, above = bin_.height / bin_.width, z - bin_.lower
-    excess = bin_.first + bin_.last - 2 * slope
-    quadratic = bin_.height * (slope - bin_.first) + above * excess
-    linear = bin_.height * bin_.first - above * excess
-    constant = -slope * above
+def _to_data(bins: _Bins, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """``g⁻¹(z)`` and the logarithm of its slope, ``[n]`` each (Durkan et al. 2019, equations 6 to 8)."""
+    inside = tf.clip_by_value(z, -bins.bound, bins.bound)
+    left, lower, width, height, d, e = bins.that_hold(inside, raw, among=HEIGHTS)
+    slope, above = height / width, inside - lower
+    excess = above * (d + e - 2 * slope)
+    quadratic, linear, constant = height * (slope - d) + excess, height * d - excess, -slope * above
     # Negative by rounding only; and at 0 the root would have no gradient.
     root = tf.sqrt(tf.maximum(linear * linear - 4 * quadratic * constant, np.finfo(z.dtype.as_numpy_dtype).tiny))
     # Of the two forms of the one solution, that which takes no difference of near numbers.
     half, falling = 0.5 * (tf.abs(linear) + root), linear < 0
     xi = tf.where(falling, half, -constant) / tf.where(falling, quadratic, half)
     xi = tf.clip_by_value(xi, 0.0, 1.0)
-    inner = xi * (1 - xi)
-    return bin_.left + bin_.width * xi, -_log_slope(bin_, xi, inner, slope=slope, denominator=slope + excess * inner)
+    return left + width * xi + (z - inside), -_log_slope(xi, slope, d, e)
 
 
-def _log_slope(bin_: Bin, xi: tf.Tensor, inner: tf.Tensor, *, slope: tf.Tensor, denominator: tf.Tensor) -> tf.Tensor:
-    share = slope / denominator
+def _log_slope(xi: tf.Tensor, slope: tf.Tensor, d: tf.Tensor, e: tf.Tensor) -> tf.Tensor:
     rest = 1 - xi
-    return tf.math.log((bin_.last * xi * xi + 2 * slope * inner + bin_.first * rest * rest) * share * share)
+    share = slope / (slope + (d + e - 2 * slope) * xi * rest)
+    return tf.math.log((e * xi * xi + 2 * slope * xi * rest + d * rest * rest) * share * share)
 
 
+@cache
+def _compiled(evaluate: Evaluate, bins: _Bins) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """The spline and its gradient as one piece of machine code each, for all couplings with these bins.
+
+    The gradient computes the spline again, which takes less time than to store what lies between.
+    """
+    spline = partial(evaluate, bins)
+    forward = tf.function(spline, jit_compile=True, autograph=False)
+
+    def gradient(values: tf.Tensor, raw: tf.Tensor, *of_outputs: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch([values, raw])
+            outputs = spline(values, raw)
+        return tape.gradient(outputs, [values, raw], of_outputs)
+
+    backward = tf.function(gradient, jit_compile=True, autograph=False)
+
+    @tf.custom_gradient
+    def apply(values: tf.Tensor, raw: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Callable[..., list[tf.Tensor]]]:
+        z, log_slope = forward(values, raw)
+        return (z, log_slope), lambda *of_outputs: backward(values, raw, *of_outputs)
+
+    return apply
+
+
+@dataclass(frozen=True)
 class _Bins:
     """Finds the bin of each value. The gradient is written out, as few of the steps on arrays of all bins need one.
 
-    Args:
+    Attributes:
         number: of bins.
         bound: the splines' interval is ``[-bound, bound]``.
-        dtype: of the values.
     """
 
-    def __init__(self, number: int, bound: float, dtype: tf.DType) -> None:
-        self._number, self._interval, self._free = number, 2 * bound, 1 - number * SMALLEST
-        sums = self._interval * self._free * np.tril(np.ones([2, number, number]), -1)
-        smallest = self._interval * (SMALLEST * np.arange(number)[:, None] - 0.5)
-        self._sums, self._smallest = (each.astype(dtype.as_numpy_dtype) for each in (sums, smallest))
+    number: int
+    bound: float
 
-    def that_hold(self, values: tf.Tensor, raw: tf.Tensor, *, among: int) -> Bin:
-        """The bins that hold the values.
+    def that_hold(self, values: tf.Tensor, raw: tf.Tensor, *, among: int) -> list[tf.Tensor]:
+        """Of the bins that hold the values: left and lower end, width and height, first and last slope, ``[n]`` each.
 
         Args:
             values: ``[n]``, in ``[-bound, bound]``.
@@ -165,31 +175,38 @@ class _Bins:
         """
         pick = tf.custom_gradient(lambda values, raw: self._pick(values, raw, among=among))
         ends, sizes, slopes = pick(tf.stop_gradient(values), raw)
-        # Offset, so that a network's 0 is a slope of 1.
-        slopes = SMALLEST + tf.nn.softplus(slopes + math.log(math.expm1(1 - SMALLEST)))
-        return Bin(*tf.unstack(ends), *tf.unstack(sizes), *tf.unstack(slopes))
+        # Offset, so that a network's 0 is a slope of 1. TensorFlow's own softplus takes longer.
+        bounded = tf.clip_by_value(slopes, -LARGEST, LARGEST) + math.log(math.expm1(1 - SMALLEST))
+        slopes = SMALLEST + tf.math.log1p(tf.exp(bounded))
+        return [part for pair in (ends, sizes, slopes) for part in tf.unstack(pair)]
 
     def _pick(
         self, values: tf.Tensor, raw: tf.Tensor, *, among: int
     ) -> tuple[tuple[tf.Tensor, tf.Tensor, tf.Tensor], Callable[..., tuple[None, tf.Tensor]]]:
         """Lower ends, sizes and raw slopes of the bins, ``[2, n]`` each; and the gradient in ``raw``."""
-        logits, slopes = tf.split(raw, [2 * self._number, self._number - 1])
-        logits = tf.reshape(logits, [2, self._number, -1])
-        exponentials = tf.exp(logits - tf.reduce_max(logits, axis=1, keepdims=True))
-        shares = exponentials / tf.reduce_sum(exponentials, axis=1, keepdims=True)
-        edges = tf.matmul(self._sums, shares) + self._smallest
-        reached = tf.cast(values >= edges[among], values.dtype)
+        number, interval = self.number, 2 * self.bound
+        free = 1 - number * SMALLEST
+        logits, slopes = tf.split(raw, [2 * number, number - 1])
+        weights = tf.exp(tf.clip_by_value(tf.reshape(logits, [2, number, -1]), -LARGEST, LARGEST))
+        total = tf.reduce_sum(weights, axis=1)
+        # Where bins begin, as a share of what is free: the sum of those before, and of their smallest sizes.
+        sums = np.tril(np.ones([number, number]), -1) + SMALLEST / free * np.arange(number)[:, None]
+        begins = tf.matmul(sums.astype(raw.dtype.as_numpy_dtype), weights[among])
+        reached = tf.cast(total[among] * (values / interval + 0.5) / free >= begins, values.dtype)
         before = tf.concat([reached[1:], tf.zeros_like(reached[:1])], axis=0)
         own = reached - before
-        ends = tf.reduce_sum(edges * own, axis=1)
-        sizes = self._interval * (self._free * tf.reduce_sum(shares * own, axis=1) + SMALLEST)
+        left, size = tf.reduce_sum(weights * before, axis=1), tf.reduce_sum(weights * own, axis=1)
+        scale = interval * free / total
+        ends = scale * left + interval * (SMALLEST * tf.reduce_sum(before, axis=0) - 0.5)
+        sizes = scale * size + interval * SMALLEST
         # The outermost slopes are 1: their part of the sum is empty.
         own_slopes = tf.stack([tf.reduce_sum(slopes * own[1:], axis=0), tf.reduce_sum(slopes * own[:-1], axis=0)])
 
         def gradient(of_ends: tf.Tensor, of_sizes: tf.Tensor, of_slopes: tf.Tensor) -> tuple[None, tf.Tensor]:
-            of_shares = (of_ends[:, None] * before + of_sizes[:, None] * own) * shares
-            of_logits = of_shares - shares * tf.reduce_sum(of_shares, axis=1, keepdims=True)
-            scaled = (self._interval * self._free) * tf.reshape(of_logits, [2 * self._number, -1])
-            return None, tf.concat([scaled, of_slopes[0] * own[1:] + of_slopes[1] * own[:-1]], axis=0)
+            of_left, of_size = scale * of_ends, scale * of_sizes
+            of_total = (of_left * left + of_size * size) / total
+            of_logits = weights * (of_left[:, None] * before + of_size[:, None] * own - of_total[:, None])
+            of_inner = of_slopes[0] * own[1:] + of_slopes[1] * own[:-1]
+            return None, tf.concat([tf.reshape(of_logits, [2 * number, -1]), of_inner], axis=0)
 
         return (ends, sizes, own_slopes), gradient

@@ -62,7 +62,8 @@ class Stepper(tf.Module):
         inputs = self._prepared(batch, noise=index)
         variables = self._model.bijector.trainable_variables
         with tf.GradientTape() as tape:
-            loss = -tf.reduce_mean(self._model.log_prob(*inputs)) / self._nats
+            # Not the compiled function, whose signature leaves the size of the batch open.
+            loss = -tf.reduce_mean(self._model.log_prob.python_function(*inputs)) / self._nats
         gradient = self._flat.flatten(tape.gradient(loss, variables))
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
