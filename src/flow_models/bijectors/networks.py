@@ -38,24 +38,16 @@ class ConvNetwork(tf.Module):
     ) -> None:
         super().__init__(name=name)
         self._compute_dtype = compute_dtype or dtype
-        shapes = [(3, 3, inputs, hidden), (1, 1, hidden, hidden), (3, 3, hidden, outputs)]
-        gains = [np.sqrt(2.0 / np.prod(shape[:3])) for shape in shapes[:-1]] + [0.0]
-        self._kernels = [
-            tf.Variable(gain * rng.standard_normal(shape), dtype=dtype, name=f"kernel_{i}")
-            for i, (shape, gain) in enumerate(zip(shapes, gains, strict=True))
-        ]
-        self._biases = [tf.Variable(tf.zeros(shape[-1], dtype), name=f"bias_{i}") for i, shape in enumerate(shapes)]
+        draw = _Draw(rng, dtype, self._compute_dtype)
+        self._hidden = [draw.layer(3, 3, inputs, hidden), draw.layer(1, 1, hidden, hidden)]
+        self._last = draw.layer(3, 3, hidden, outputs, gain=0.0)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Map ``[batch, height, width, inputs]`` to ``[batch, height, width, outputs]``."""
         h = tf.cast(x, self._compute_dtype)
-        for kernel, bias in zip(self._kernels[:-1], self._biases[:-1], strict=True):
-            h = tf.nn.relu(self._convolve(h, kernel, bias))
-        return tf.cast(self._convolve(h, self._kernels[-1], self._biases[-1]), x.dtype)
-
-    def _convolve(self, h: tf.Tensor, kernel: tf.Variable, bias: tf.Variable) -> tf.Tensor:
-        kernel, bias = tf.cast(kernel, self._compute_dtype), tf.cast(bias, self._compute_dtype)
-        return tf.nn.bias_add(tf.nn.conv2d(h, kernel, strides=1, padding="SAME"), bias)
+        for layer in self._hidden:
+            h = tf.nn.relu(layer(h))
+        return tf.cast(self._last(h), x.dtype)
 
 
 class ConvResidualNetwork(tf.Module):
