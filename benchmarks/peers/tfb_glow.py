@@ -20,6 +20,7 @@ def main() -> None:
         num_glow_blocks=wanted.levels,
         num_steps_per_block=wanted.steps,
         coupling_bijector_fn=lambda event: tfp.bijectors.GlowDefaultNetwork(event, num_hidden=wanted.hidden),
+        exit_bijector_fn=tfp.bijectors.GlowDefaultExitNetwork,
     )
     base = tfp.distributions.MultivariateNormalDiag(tf.zeros(math.prod(shape)))
     flow = tfp.distributions.TransformedDistribution(base, bijector)
