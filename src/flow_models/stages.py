@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from flow_models.data.shards import Index
     from flow_models.model import FlowModel
     from flow_models.registry.promotion import Version
+    from flow_models.registry.provenance import Provenance
     from flow_models.training import Outcome
     from flow_models.validation.images import Validation
 
@@ -179,16 +180,11 @@ def register(settings: Settings) -> Registered:
     Raises:
         FlowModelsError: if the model was not evaluated, or MLflow refuses.
     """
-    from flow_models.data.manifest import manifest_digest, read_manifest
     from flow_models.data.pipeline import load_split
-    from flow_models.data.shards import read_index
     from flow_models.registry import package, promotion, runs, tracking
-    from flow_models.registry.provenance import provenance
 
     client = tracking.connect()
-    made_from = provenance(
-        settings.data.source, manifest=manifest_digest(read_manifest(MANIFEST)), shards=read_index(SHARDS).digest
-    )
+    made_from = _provenance(settings)
     run_id = runs.log_run(client, settings, made_from, tags={"validation": "passed"})
     with TemporaryDirectory() as folder:
         serving = Path(folder) / "serving"
@@ -337,16 +333,20 @@ def _decide(settings: Settings, client: MlflowClient, version: Version) -> Regis
 
 def _facts(settings: Settings) -> dict[str, str]:
     """Where a report comes from."""
-    from flow_models.data.manifest import manifest_digest, read_manifest
-    from flow_models.data.shards import read_index
-    from flow_models.registry.provenance import provenance
-
-    made_from = provenance(
-        settings.data.source, manifest=manifest_digest(read_manifest(MANIFEST)), shards=read_index(SHARDS).digest
-    )
+    made_from = _provenance(settings)
     return {
         "data": settings.data.source,
         "data digest": made_from.data,
         "git commit": made_from.commit,
         "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }
+
+
+def _provenance(settings: Settings) -> Provenance:
+    """From which data and which commit the model was made."""
+    from flow_models.data.manifest import manifest_digest, read_manifest
+    from flow_models.data.shards import read_index
+    from flow_models.registry.provenance import provenance
+
+    images = manifest_digest(read_manifest(MANIFEST))
+    return provenance(settings.data.source, manifest=images, shards=read_index(SHARDS).digest)
