@@ -88,6 +88,13 @@ def data_shard(params: Params = PARAMS, as_json: Json = False) -> None:
     show({"digest": index.digest, "shape": list(index.shape), **counts, "inliers": index.inliers}, as_json=as_json)
 
 
+@data.command("simulate")
+def data_simulate(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
+    """Draw the table that an application without images learns from, and check it."""
+    settings, stages = _settings(params, application), _stages()
+    show(stages.simulate(settings), as_json=as_json)
+
+
 @app.command()
 def train(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
     """Fit the flow; run again after an interruption, it continues from its last checkpoint."""

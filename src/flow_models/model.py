@@ -1,4 +1,4 @@
-"""FlowModel: a bijection between data and N(0, I), with its density, its samples and its files."""
+"""FlowModel: a bijection and a base distribution, with their density, their samples and their files."""
 
 from __future__ import annotations
 
@@ -10,32 +10,43 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from flow_models import architectures
+from flow_models.base import ClassMeans, build_base
 from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
+from flow_models.partition import Partition
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION = "model.json"
 WEIGHTS = "weights"
 
 
 class FlowModel(tf.Module):
-    """An invertible network and the standard normal distribution on its latent side.
+    """An invertible network, and how its latent side (y, z) is distributed.
 
     Images have shape ``(n, height, width, channels)`` and lie on the 8-bit scale [0, 256): the
     pixel's integer plus the noise of dequantisation; vectors have shape ``(n, features)``. Latents have
-    shape ``(n, elements)``. The functions of a conditional model take its context, ``(n, context_width)``, as a
-    second argument: ``log_prob(x, context)``, ``encode(x, context)``, ``decode(z, context)``.
+    shape ``(n, elements)``. What is known beside x, an observation or a class as a one-hot row, is the ``context``,
+    ``(n, context_width)``. Either the bijector reads it, ``f(x; context) <-> z``, or it is a part y of the latent side,
+    where the base distribution lies about it: ``log_prob(x, context)`` is ``log p(x | context)`` in both.
 
     Args:
         architecture: a name in ``architectures``.
         options: of that architecture, as JSON holds them; they are saved with the weights.
+        base: ``kind``, a name in ``base.BASES``, the widths ``y`` and ``noise`` of its partition, and options of
+            that kind; none: N(0, I).
+        about: what its users must know of its columns and classes, as JSON holds it; saved with the weights.
         dtype: of the weights and the values.
         compute_dtype: inside the coupling networks; trained in bfloat16, a model is still
             evaluated in float32, where inversion is exact to rounding.
         reversible: recompute activations in the gradient instead of keeping them.
+
+    Attributes:
+        log_prob: ``log p(x)`` or ``log p(x | context)`` in nats, ``(n,)``.
+        loss: what training minimises, in nats, ``(n,)``: ``-log_prob``, and the weighted term of the classes.
+        encode: data to latent; with the context, if the bijector reads it.
+        decode: latent to data; with the context, if the bijector reads it.
     """
 
     def __init__(
@@ -43,25 +54,58 @@ class FlowModel(tf.Module):
         architecture: str,
         options: dict[str, Any],
         *,
+        base: dict[str, Any] | None = None,
+        about: dict[str, Any] | None = None,
         dtype: tf.DType = tf.float32,
         compute_dtype: tf.DType | None = None,
         reversible: bool = False,
     ) -> None:
         super().__init__(name="flow_model")
-        self._description = json.dumps({"architecture": architecture, "options": options})
+        base = base or {"kind": "standard_normal"}
+        self._description = json.dumps(
+            {"architecture": architecture, "options": options, "base": base, "about": about or {}}
+        )
         self.bijector = architectures.build(
             architecture, **options, dtype=dtype, compute_dtype=compute_dtype, reversible=reversible
         )
         self.dtype = dtype
         self.event_shape = self.bijector.data_shape
         self.dimensions = math.prod(self.event_shape)
-        self.base = tfp.distributions.MultivariateNormalDiag(loc=tf.zeros(self.dimensions, dtype))
+        kind, y, noise = base["kind"], base.get("y", 0), base.get("noise", 0)
+        self.partition = Partition(x=self.dimensions - noise, noise=noise, y=y)
+        others = {name: value for name, value in base.items() if name not in ("kind", "y", "noise")}
+        self.base = build_base(kind, self.partition, **others, dtype=dtype)
+        self.context_width = self.bijector.context_width or self.base.context_width
         data, latent = [tf.TensorSpec([None, *shape], dtype) for shape in (self.event_shape, [self.dimensions])]
-        width = self.bijector.context_width
-        context = [] if width is None else [tf.TensorSpec([None, width], dtype, name="context")]
-        self.log_prob = tf.function(self._log_prob, input_signature=[data, *context])
-        self.encode = tf.function(self._encode, input_signature=[data, *context])
-        self.decode = tf.function(self._decode, input_signature=[latent, *context])
+        read, known = [
+            [] if width is None else [tf.TensorSpec([None, width], dtype, name="context")]
+            for width in (self.bijector.context_width, self.context_width)
+        ]
+        self.log_prob = tf.function(self._log_prob, input_signature=[data, *known])
+        self.loss = tf.function(self._loss, input_signature=[data, *known])
+        self.encode = tf.function(self._encode, input_signature=[data, *read])
+        self.decode = tf.function(self._decode, input_signature=[latent, *read])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What its users must know: ``application``, the names of the columns ``x`` and ``y``, of the ``classes``."""
+        about: dict[str, Any] = json.loads(self._description)["about"]
+        return about
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the model tells apart; None if it was trained without."""
+        return self.base.classes if isinstance(self.base, ClassMeans) else None
+
+    def joint_log_prob(self, x: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """``log p(x, c)`` for every class in nats, ``(n, classes)``; their softmax is ``p(c | x)``, by Bayes' rule."""
+        z, log_det = self.bijector.inverse_and_log_det(x)
+        return self.base.joint_log_prob(z) + log_det[:, tf.newaxis]
+
+    def initialise(self, x: tf.Tensor, context: tf.Tensor | None = None) -> None:
+        """Set what depends on a first batch of data; called once, before training, and never after loading."""
+        self.base.initialise(context)
+        self.bijector.initialise(x, **self.bijector.given(context))
 
     def sample(
         self,
@@ -73,22 +117,25 @@ class FlowModel(tf.Module):
     ) -> tf.Tensor:
         """Draw ``(number, *event_shape)``; the same for the same seed.
 
-        A conditional model draws one sample a row of ``context``, ``(number, context_width)``; or all for the one
-        row of ``(1, context_width)``.
+        Where there is a context, one sample is drawn a row of ``context``, ``(number, context_width)``; or all for
+        the one row of ``(1, context_width)``.
 
         ``temperature`` scales the latent draw (Kingma & Dhariwal 2018, section 6): below 1, more
         typical and less varied.
         """
-        z = tf.random.stateless_normal([number, self.dimensions], seed=(seed, number), dtype=self.dtype)
+        noise = temperature * tf.random.stateless_normal(
+            [number, self.dimensions], seed=(seed, number), dtype=self.dtype
+        )
         if context is None:
-            return self.decode(temperature * z)
-        rows = tf.broadcast_to(tf.cast(context, self.dtype), [number, self.bijector.context_width])
-        return self.decode(temperature * z, rows)
+            return self.decode(self.base.place(noise))
+        rows = tf.broadcast_to(tf.cast(context, self.dtype), [number, self.context_width])
+        latent = self.base.place(noise, rows)
+        return self.decode(latent) if self.bijector.context_width is None else self.decode(latent, rows)
 
     def save(self, folder: Path | str) -> None:
         """Write weights and description to a folder, replacing it only when all is written."""
         with complete_folder(Path(folder)) as unfinished:
-            tf.train.Checkpoint(bijector=self.bijector).write(str(unfinished / WEIGHTS))
+            self._checkpoint().write(str(unfinished / WEIGHTS))
             description = {"format": FORMAT, **json.loads(self._description), "sha256": _digest(unfinished)}
             (unfinished / DESCRIPTION).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
@@ -112,15 +159,22 @@ class FlowModel(tf.Module):
         if _digest(folder) != description["sha256"]:
             raise FlowModelsError(f"{folder}: the weights are damaged (their sha256 differs); fetch or train them anew")
         # As loops: where nothing is trained they cost nothing, and the graph stays small.
-        model = cls(description["architecture"], description["options"], reversible=True)
-        checkpoint = tf.train.Checkpoint(bijector=model.bijector)
-        checkpoint.read(str(folder / WEIGHTS)).assert_consumed()
+        made_of = {name: description[name] for name in ("architecture", "options", "base", "about")}
+        model = cls(**made_of, reversible=True)
+        model._checkpoint().read(str(folder / WEIGHTS)).assert_consumed()
         return model
 
+    def _checkpoint(self) -> tf.train.Checkpoint:
+        return tf.train.Checkpoint(bijector=self.bijector, base=self.base)
+
     def _log_prob(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
-        """``log p(x)`` or ``log p(x | context)`` in nats, ``[batch]``, by change of variables."""
+        """By change of variables."""
         z, log_det = self.bijector.inverse_and_log_det(x, **self.bijector.given(context))
-        return self.base.log_prob(z) + log_det
+        return self.base.log_prob(z, context) + log_det
+
+    def _loss(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        z, log_det = self.bijector.inverse_and_log_det(x, **self.bijector.given(context))
+        return self.base.loss(z, context) - log_det
 
     def _encode(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         return self.bijector.inverse_and_log_det(x, **self.bijector.given(context))[0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +14,24 @@ from flow_models.data.atomic import complete_folder
 from flow_models.model import FlowModel
 
 
-class ImageServing(tf.Module):
+class Serving(tf.Module):
+    """Functions of a model that others call.
+
+    Attributes:
+        signatures: the functions, compiled, by the name under which the SavedModel has them.
+    """
+
+    signatures: dict[str, Any]
+
+
+def class_probabilities(model: FlowModel, joint: tf.Tensor) -> dict[str, tf.Tensor]:
+    """``p(c | x)`` of each class, ``(n,)``, as ``p_<class>``, from ``joint_log_prob``."""
+    probabilities = tf.nn.softmax(joint)
+    names = [re.sub(r"\W+", "_", f"p_{name}") for name in model.about["classes"]]
+    return {name: probabilities[:, index] for index, name in enumerate(names)}
+
+
+class ImageServing(Serving):
     """The functions of a model of images that others call.
 
     Args:
@@ -29,26 +48,35 @@ class ImageServing(tf.Module):
         self._expected = tf.constant(expected_log_prob, tf.float64)
         images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
         scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.int32, model.dtype)]
-        self.score = tf.function(self._score, input_signature=[images])
-        self.sample = tf.function(self._sample, input_signature=scalars)
+        self.signatures = {
+            "score": tf.function(self._score, input_signature=[images]),
+            "sample": tf.function(self._sample, input_signature=scalars),
+        }
 
     def _score(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Log-likelihood in nats, bits per dimension and typicality of uint8 images, each ``[batch]``."""
-        log_prob = tf.cast(self._model.log_prob(tf.cast(images, self._model.dtype) + self._noise), tf.float64)
+        """Log-likelihood in nats, bits per dimension, typicality and classes of uint8 images, each ``[batch]``."""
+        x, classes = tf.cast(images, self._model.dtype) + self._noise, {}
+        if self._model.classes is None:
+            log_prob = tf.cast(self._model.log_prob(x), tf.float64)
+        else:
+            joint = tf.cast(self._model.joint_log_prob(x), tf.float64)
+            log_prob, classes = tf.reduce_logsumexp(joint, axis=-1), class_probabilities(self._model, joint)
         return {
+            **classes,
             "log_prob": log_prob,
             "bits_per_dim": -log_prob / (self._model.dimensions * math.log(2)),
             "typicality": tf.abs(self._expected - log_prob),
         }
 
     def _sample(self, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
-        """``number`` uint8 images, the same for the same seed."""
-        x = self._model.sample(number, seed=seed, temperature=temperature)
+        """``number`` uint8 images, the same for the same seed; the classes in turn, where there are classes."""
+        classes = self._model.classes
+        context = None if classes is None else tf.one_hot(tf.range(number) % classes, classes)
+        x = self._model.sample(number, context=context, seed=seed, temperature=temperature)
         return {"images": tf.cast(tf.clip_by_value(tf.floor(x), 0, 255), tf.uint8)}
 
 
-def export(serving: ImageServing, folder: Path) -> None:
-    """Write the SavedModel with the signatures ``score`` and ``sample``, replacing the folder when it is whole."""
+def export(serving: Serving, folder: Path) -> None:
+    """Write the SavedModel with its signatures, replacing the folder when it is whole."""
     with complete_folder(folder) as unfinished:
-        signatures = {"score": serving.score, "sample": serving.sample}
-        tf.saved_model.save(serving, str(unfinished), signatures=signatures)
+        tf.saved_model.save(serving, str(unfinished), signatures=dict(serving.signatures))

@@ -53,13 +53,59 @@ class ValidationSettings(Section):
     warn_only: list[str] = []
 
 
-class ModelSettings(Section):
-    """The architecture."""
+class SimulationSettings(Section):
+    """How much is drawn of a simulator or a point set; a real table has what it has."""
+
+    train: int = Field(20_000, ge=2)
+    test: int = Field(2_000, ge=2)
+    fresh: bool = False
+
+
+class GlowSettings(Section):
+    """The architecture for images."""
 
     architecture: Literal["glow"] = "glow"
     levels: int = Field(2, ge=1, le=8)
     steps: int = Field(8, ge=1)
     hidden_channels: int = Field(64, ge=1)
+
+
+class VectorSettings(Section):
+    """What the architectures for vectors have in common."""
+
+    layers: int = Field(8, ge=2)
+    hidden: list[Annotated[int, Field(ge=1)]] = [64, 64]
+    residual: bool = False
+    context_features: Annotated[int, Field(ge=1)] | None = None
+
+
+class RealNVPSettings(VectorSettings):
+    """Affine couplings."""
+
+    architecture: Literal["realnvp"]
+
+
+class SplineSettings(VectorSettings):
+    """Rational-quadratic spline couplings."""
+
+    architecture: Literal["spline_coupling"]
+    bins: int = Field(8, ge=2)
+
+
+MODELS: dict[str, type[Section]] = {
+    "glow": GlowSettings,
+    "realnvp": RealNVPSettings,
+    "spline_coupling": SplineSettings,
+}
+
+
+class PartitionSettings(Section):
+    """Where what is known beside x goes: into a part y of the latent side, or into the network as its context."""
+
+    conditioning: Literal["parts", "context"] = "context"
+    y: Annotated[int, Field(ge=1)] | None = None
+    class_weight: float = Field(1.0, ge=0)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
 
 
 class TrainSettings(Section):
@@ -110,17 +156,23 @@ class RegisterSettings(Section):
 class Settings(Section):
     """All of params.yaml."""
 
-    application: Literal["image_anomaly"] = "image_anomaly"
+    application: str = Field("image_anomaly", pattern=r"^[a-z_]\w*(\.\w+)*$")
     seed: int = Field(0, ge=0)
     data: DataSettings = DataSettings()
     validation: ValidationSettings = ValidationSettings()
-    model: ModelSettings = ModelSettings()
+    simulation: SimulationSettings = SimulationSettings()
+    partition: PartitionSettings = PartitionSettings()
+    model: Annotated[GlowSettings | RealNVPSettings | SplineSettings, Field(discriminator="architecture")] = (
+        GlowSettings()
+    )
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
 
     @model_validator(mode="after")
     def _every_level_halves(self) -> Settings:
+        if not isinstance(self.model, GlowSettings):
+            return self
         factor = 2**self.model.levels
         for side in ("height", "width"):
             pixels = getattr(self.data, side)
@@ -135,12 +187,22 @@ class Settings(Section):
     @property
     def model_folder(self) -> Path:
         """Where training leaves the model."""
-        return Path("models") / self.application
+        return Path("models") / self.label
 
     @property
     def report_folder(self) -> Path:
         """Where evaluation and registration leave what they found."""
-        return Path("reports") / self.application
+        return Path("reports") / self.label
+
+    @property
+    def prepared_folder(self) -> Path:
+        """Where the application's table of vectors lies."""
+        return Path("prepared") / self.label
+
+    @property
+    def label(self) -> str:
+        """The application without the package that it comes from."""
+        return self.application.rsplit(".", 1)[-1]
 
 
 MANIFEST = Path("prepared/manifest.parquet")
@@ -150,6 +212,9 @@ VALIDATION_REPORT = Path("reports/validation")
 
 def load_settings(path: Path | str = "params.yaml", *, application: str | None = None) -> Settings:
     """Read and check params.yaml; ``application``, if given, stands instead of its own.
+
+    What ``applications`` says of the application is laid over the sections: key by key, but for ``model`` and the
+    gate, which are replaced as a whole.
 
     Raises:
         FlowModelsError: if the file is missing, is not YAML, or has an unknown or ill-typed key.
@@ -163,12 +228,29 @@ def load_settings(path: Path | str = "params.yaml", *, application: str | None =
         raise FlowModelsError(f"{path}: not YAML ({' '.join(str(error).split())}); correct it") from None
     if not isinstance(content, dict):
         raise FlowModelsError(f"{path}: holds {type(content).__name__}, not a mapping of sections; see README.md")
-    if application is not None:
-        content = {**content, "application": application}
     try:
-        return Settings.model_validate(content)
+        return Settings.model_validate(_of_application(content, application))
     except ValidationError as error:
         raise FlowModelsError("; ".join(f"{path}: {_explain(each)}" for each in error.errors())) from None
+
+
+def overlaid(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Sections merged, values replaced; a model and a gate are wholes, for their keys belong together."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key not in ("gate", "model")
+        merged[key] = overlaid(base[key], value) if both else value
+    return merged
+
+
+def _of_application(content: dict[str, Any], application: str | None) -> dict[str, Any]:
+    """The sections as they stand for one application."""
+    overlays = content.get("applications") or {}
+    sections = {key: value for key, value in content.items() if key != "applications"}
+    if application is not None:
+        sections["application"] = application
+    overlay = overlays.get(sections.get("application")) if isinstance(overlays, dict) else None
+    return overlaid(sections, overlay) if isinstance(overlay, dict) else sections
 
 
 def fingerprint(*sections: Section | str | int) -> str:
@@ -180,7 +262,7 @@ def fingerprint(*sections: Section | str | int) -> str:
 def _explain(error: Any) -> str:
     """One of pydantic's errors as: the key, what is wrong, what to do."""
     location = [str(part) for part in error["loc"]]
-    key = ".".join(location)
+    key = ".".join(part for part in location if part not in MODELS)
     if error["type"] != "extra_forbidden":
         message = error["msg"].removeprefix("Value error, ")
         return f"{key}: {message} (found {error['input']!r})" if key else message
@@ -194,6 +276,9 @@ def _keys_of(location: list[str]) -> list[str]:
     """The keys that params.yaml may have at a location."""
     section: type[BaseModel] = Settings
     for part in location:
+        if part in MODELS:
+            section = MODELS[part]
+            continue
         fields = {field.alias or name: field for name, field in section.model_fields.items()}
         annotation = fields[part].annotation if part in fields else None
         candidates = [each for each in (annotation, *get_args(annotation)) if isinstance(each, type)]

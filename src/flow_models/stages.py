@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flow_models.registry.promotion import Version
     from flow_models.registry.provenance import Provenance
     from flow_models.training import Outcome
-    from flow_models.validation.images import Validation
+    from flow_models.validation.checkpoint import Validation
 
 CHECKPOINTS = Path("checkpoints")
 
@@ -36,6 +36,14 @@ class Validated:
     images: int
     digest: str
     warnings: list[str]
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What ``simulate`` drew."""
+
+    rows: int
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -111,41 +119,44 @@ def prepare(settings: Settings) -> Index:
     )
 
 
+def simulate(settings: Settings) -> Simulated:
+    """Draw the table of an application without images, and check it; Data Docs in ``reports/<application>/validation``.
+
+    Raises:
+        FlowModelsError: if the table is not what the source promises.
+    """
+    from flow_models.applications import find_application
+    from flow_models.applications.vectors import VectorApplication
+    from flow_models.data.tables import write_table
+    from flow_models.validation.tables import validate as check
+
+    application = find_application(settings.application)
+    if not isinstance(application, VectorApplication):
+        raise FlowModelsError(f"{settings.application}: learns from images; `flow-models data shard` prepares those")
+    table = application.draw(settings)
+    _stop_on_errors(check(table, application.draw(settings), docs=settings.report_folder / "validation"))
+    write_table(table, settings.prepared_folder)
+    return Simulated(len(table.frame), table.digest)
+
+
 def train(settings: Settings) -> Outcome:
     """Fit the flow and leave it in ``models/<application>``; continues a run that was interrupted.
 
     Raises:
-        FlowModelsError: if the shards are missing or of another shape, or training diverges.
+        FlowModelsError: if the data are missing or of another shape, or training diverges.
     """
     from flow_models import training
-    from flow_models.data.pipeline import load_split, training_batches
-    from flow_models.data.shards import read_index
-    from flow_models.model import FlowModel
-    from flow_models.training.precision import choose_precision
+    from flow_models.applications import find_application
 
-    index = read_index(SHARDS)
-    if index.shape != settings.data.shape:
-        raise FlowModelsError(
-            f"{SHARDS}: images are {index.shape}, but data in params.yaml says {settings.data.shape}; prepare them anew"
-        )
-    size, seed = settings.train.batch_size, settings.seed
-    run = CHECKPOINTS / settings.application / fingerprint(index.digest, settings.model, settings.train, seed)
+    lesson = find_application(settings.application).learn(settings)
+    made_with = fingerprint(lesson.digest, settings.model, settings.partition, settings.train, settings.seed)
     return training.train(
-        FlowModel(
-            settings.model.architecture,
-            {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": seed},
-            compute_dtype=choose_precision(settings.train.precision),
-            reversible=settings.train.reversible,
-        ),
-        training.TrainingData(
-            batches=lambda epoch, skip: training_batches(SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip),
-            steps_per_epoch=index.splits["train"].count // size,
-            holdout=load_split(SHARDS, "holdout").images,
-        ),
+        lesson.model,
+        lesson.data,
         settings.train,
-        seed=seed,
+        seed=settings.seed,
         folder=settings.model_folder,
-        checkpoints=run,
+        checkpoints=CHECKPOINTS / settings.label / made_with,
     )
 
 
@@ -155,13 +166,13 @@ def evaluate(settings: Settings) -> dict[str, Any]:
     Raises:
         FlowModelsError: if there is no model, or it does not fit the shards.
     """
-    from flow_models.applications import APPLICATIONS
+    from flow_models.applications import find_application
     from flow_models.model import FlowModel
     from flow_models.registry.gate import within_bounds
     from flow_models.registry.runs import METRICS, read_metrics
     from flow_models.report.page import Verdict, write_page
 
-    evaluation = APPLICATIONS[settings.application].evaluate(settings, FlowModel.load(settings.model_folder))
+    evaluation = find_application(settings.application).evaluate(settings, FlowModel.load(settings.model_folder))
     evaluation.write(settings.report_folder)
     metrics = read_metrics(settings.report_folder / METRICS)
     decision = within_bounds(metrics, settings.register_.gate)
@@ -180,17 +191,19 @@ def register(settings: Settings) -> Registered:
     Raises:
         FlowModelsError: if the model was not evaluated, or MLflow refuses.
     """
-    from flow_models.data.pipeline import load_split
+    from flow_models.applications import find_application
+    from flow_models.model import FlowModel
     from flow_models.registry import package, promotion, runs, tracking
+    from flow_models.saved_model import export
 
+    served = find_application(settings.application).serve(settings, FlowModel.load(settings.model_folder))
     client = tracking.connect()
     made_from = _provenance(settings)
     run_id = runs.log_run(client, settings, made_from, tags={"validation": "passed"})
     with TemporaryDirectory() as folder:
         serving = Path(folder) / "serving"
-        _export(settings, serving)
-        example = load_split(SHARDS, "holdout").images[:2]
-        uri = package.log_model(run_id, saved_model=serving, flow_model=settings.model_folder, example=example)
+        export(served.functions, serving)
+        uri = package.log_model(run_id, saved_model=serving, flow_model=settings.model_folder, example=served.example)
     name = settings.register_.name
     version = promotion.register_version(client, name, model_uri=uri, run_id=run_id, tags=made_from.tags())
     registered = _decide(settings, client, version)
@@ -230,12 +243,13 @@ def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
         FlowModelsError: if no model of that name is registered.
     """
     from flow_models.registry import promotion, tracking
+    from flow_models.registry.gate import LIKELIHOODS
 
     versions = promotion.status(tracking.connect_to_existing(), name or settings.register_.name)
     return {
         alias: {
             "version": each.number,
-            "bits_per_dim": each.metrics.get("bits_per_dim"),
+            **{name: each.metrics[name] for name in LIKELIHOODS if name in each.metrics},
             "data": each.tags.get("data.digest"),
             "commit": each.tags.get("git.commit"),
             "gate": each.tags.get("gate"),
@@ -254,8 +268,7 @@ def report(settings: Settings) -> dict[str, Any]:
     measured = _read_json(folder / "metrics.json", "run `flow-models evaluate`, or `dvc repro`, first")
     registered = _read_json(folder / "registered.json", "run `flow-models register`, or `dvc repro`, first")
     return {
-        "bits_per_dim": measured["bits_per_dim"],
-        "auroc": measured["auroc"],
+        **{name: value for name, value in measured.items() if isinstance(value, float) or name == "auroc"},
         "registered": f"{registered['name']} version {registered['version']}, {registered['alias']}",
         "gate": registered["reasons"],
         "report": str(folder / "report.html"),
@@ -289,22 +302,6 @@ def _stop_on_errors(outcome: Validation) -> None:
         raise FlowModelsError(f"{first}{more}")
 
 
-def _export(settings: Settings, folder: Path) -> None:
-    """The model as a SavedModel, with the noise and the expected likelihood that evaluation used."""
-    import numpy as np
-
-    from flow_models.applications.image_scores import log_density
-    from flow_models.data.pipeline import load_split
-    from flow_models.evaluation.likelihood import dequantise
-    from flow_models.model import FlowModel
-    from flow_models.saved_model import ImageServing, export
-
-    model = FlowModel.load(settings.model_folder)
-    noise = dequantise(np.zeros((1, *model.event_shape), np.uint8), seed=settings.seed)[0]
-    holdout = log_density(settings, model, load_split(SHARDS, "holdout"), name="holdout")
-    export(ImageServing(model, noise=noise, expected_log_prob=float(holdout.mean())), folder)
-
-
 def _decide(settings: Settings, client: MlflowClient, version: Version) -> Registered:
     """Promote the version if it passes the gate, and store the reasons with it."""
     from flow_models.registry import promotion
@@ -335,7 +332,7 @@ def _facts(settings: Settings) -> dict[str, str]:
     """Where a report comes from."""
     made_from = _provenance(settings)
     return {
-        "data": settings.data.source,
+        "data": made_from.source,
         "data digest": made_from.data,
         "git commit": made_from.commit,
         "made": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
@@ -344,9 +341,8 @@ def _facts(settings: Settings) -> dict[str, str]:
 
 def _provenance(settings: Settings) -> Provenance:
     """From which data and which commit the model was made."""
-    from flow_models.data.manifest import manifest_digest, read_manifest
-    from flow_models.data.shards import read_index
+    from flow_models.applications import find_application
     from flow_models.registry.provenance import provenance
 
-    images = manifest_digest(read_manifest(MANIFEST))
-    return provenance(settings.data.source, manifest=images, shards=read_index(SHARDS).digest)
+    made_from = find_application(settings.application).digests(settings)
+    return provenance(made_from.source, manifest=made_from.data, shards=made_from.prepared)

@@ -15,9 +15,10 @@ PACKAGE = PROJECT / "src/flow_models"
 FLOORS = [
     {"errors", "settings"},
     {"bijectors", "partition", "report", "data", "console"},
-    {"architectures"},
+    {"architectures", "base"},
     {"model", "validation"},
     {"training", "evaluation", "registry", "saved_model"},
+    {"saved_vectors"},
     {"applications"},
     {"stages"},
     {"cli", "__main__", "__init__"},

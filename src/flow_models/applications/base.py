@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from flow_models.data.atomic import complete_file, complete_folder
 from flow_models.report.page import Headline, Page, Picture, Section, Verdict
@@ -17,12 +18,38 @@ from flow_models.settings import Settings
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
+    from flow_models.saved_model import Serving
+    from flow_models.training import TrainingData
 
 
 class Application(Protocol):
     """One use of a flow."""
 
     name: str
+
+    def learn(self, settings: Settings) -> Lesson:
+        """The model at its start, and the data that it learns from.
+
+        Raises:
+            FlowModelsError: if the data are missing, or not those that the settings ask for.
+        """
+        ...
+
+    def digests(self, settings: Settings) -> Digests:
+        """By which digests the data that a model was made from are known.
+
+        Raises:
+            FlowModelsError: if the data are missing.
+        """
+        ...
+
+    def serve(self, settings: Settings, model: FlowModel) -> Served:
+        """What others call of the model, and an example to try it on.
+
+        Raises:
+            FlowModelsError: if the data are missing.
+        """
+        ...
 
     def evaluate(self, settings: Settings, model: FlowModel) -> Evaluation:
         """Measure a trained model on data that took no part in its training.
@@ -31,6 +58,38 @@ class Application(Protocol):
             FlowModelsError: if the data cannot be evaluated with this model.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A model at its start, what it learns from, and the digest of that."""
+
+    model: FlowModel
+    data: TrainingData
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Digests:
+    """Where data come from, and by which digests they are known.
+
+    Attributes:
+        source: a folder or an address.
+        data: of the data as they came: the manifest's, the table's.
+        prepared: of what the model reads; likelihoods compare where it is the same.
+    """
+
+    source: str
+    data: str
+    prepared: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """The functions of a model that others call, and one input, ``(n, …)``, to try them on."""
+
+    functions: Serving
+    example: NDArray[Any]
 
 
 @dataclass(frozen=True)

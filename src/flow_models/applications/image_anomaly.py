@@ -11,6 +11,7 @@ import pandas as pd
 from flow_models.applications.base import Evaluation
 from flow_models.applications.image_report import headlines, sections, summary
 from flow_models.applications.image_scores import SCORES, ScoredImages, score_images
+from flow_models.applications.images import ImageApplication
 from flow_models.data.pipeline import Split
 from flow_models.evaluation import outliers
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise, mean_and_standard_error
@@ -28,7 +29,7 @@ MEASURES: dict[str, Callable[[Any, Any], float]] = {
 _ROC_POINTS = 200
 
 
-class ImageAnomaly:
+class ImageAnomaly(ImageApplication):
     """Trained on images of some classes, the model generates more, and tells others from them."""
 
     name = "image_anomaly"
@@ -54,6 +55,9 @@ class ImageAnomaly:
             headlines=headlines(metrics),
             sections=sections(settings, model, scored, metrics),
         )
+
+
+APPLICATION = ImageAnomaly()
 
 
 def reconstruction_error(settings: Settings, model: FlowModel, images: Split) -> float:

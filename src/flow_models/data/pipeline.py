@@ -90,6 +90,29 @@ def training_batches(
     return batches.map(lambda batch: _images(batch, index.shape), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
+def vector_batches(
+    arrays: Sequence[NDArray[np.float32]], *, batch_size: int, seed: int, epoch: int, skip: int = 0
+) -> tf.data.Dataset[tf.Tensor]:
+    """One epoch of rows in an order that is a function of ``seed`` and ``epoch`` alone.
+
+    Args:
+        arrays: the vectors ``(n, p)``, and what is known beside them ``(n, m)`` if anything is.
+        batch_size: rows a batch; a smaller last batch is dropped.
+        seed: of the run.
+        epoch: counted from 0.
+        skip: batches that were already seen in this epoch.
+
+    Returns:
+        Batches ``(batch_size, p)``, or pairs of these and ``(batch_size, m)``.
+    """
+    order = np.random.default_rng([seed, epoch]).permutation(len(arrays[0]))
+    steps = len(order) // batch_size
+    batches = tuple(
+        each[order[: steps * batch_size]].reshape(steps, batch_size, *each.shape[1:])[skip:] for each in arrays
+    )
+    return tf.data.Dataset.from_tensor_slices(batches if len(batches) > 1 else batches[0])
+
+
 def _interleaved(files: Sequence[str]) -> tf.data.Dataset[tf.Tensor]:
     return tf.data.Dataset.from_tensor_slices(list(files)).interleave(
         tf.data.TFRecordDataset, cycle_length=8, block_length=16, num_parallel_calls=2, deterministic=True

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from flow_models.settings import Bound
 
-LIKELIHOOD = "bits_per_dim"
+# By which a version is compared with the champion: of images, and of vectors in nats.
+LIKELIHOODS = ("bits_per_dim", "negative_log_likelihood")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def gate(
         metrics: of the version, by flat name (``auroc.photograph.likelihood``).
         bounds: what each named metric must satisfy. One that was not measured, or is not a number, fails.
         champion: the champion's metrics on the same images; None when there is none to compare with.
-        max_regression: bits/dim by which the version may be worse than the champion.
+        max_regression: bits/dim, or nats for vectors, by which the version may be worse than the champion.
     """
     return _decision([*_against_bounds(metrics, bounds), _against_champion(metrics, champion, max_regression)])
 
@@ -69,7 +70,8 @@ def _against_champion(
 ) -> tuple[bool, str]:
     if champion is None:
         return True, "no champion measured on the same images to compare with"
-    new, old = metrics.get(LIKELIHOOD, math.nan), champion.get(LIKELIHOOD, math.nan)
+    name = next((each for each in LIKELIHOODS if each in metrics), LIKELIHOODS[0])
+    new, old = metrics.get(name, math.nan), champion.get(name, math.nan)
     # Written so that a NaN on either side fails.
     passed = new - old <= max_regression
-    return passed, f"{LIKELIHOOD} {new:.4g}, the champion's {old:.4g}, may be worse by at most {max_regression:g}"
+    return passed, f"{name} {new:.4g}, the champion's {old:.4g}, may be worse by at most {max_regression:g}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from flow_models.registry.tracking import explained
 
@@ -23,10 +23,9 @@ def log_model(run_id: str, *, saved_model: Path, flow_model: Path, example: np.n
 
     Args:
         run_id: the run that the model belongs to.
-        saved_model: a SavedModel whose signature ``score`` takes ``images`` and gives ``log_prob``,
-            ``bits_per_dim`` and ``typicality``.
+        saved_model: a SavedModel with some of the signatures ``score``, ``sample`` and ``posterior``.
         flow_model: the folder that ``FlowModel.load`` reads; it travels with the version.
-        example: uint8 ``(n, height, width, channels)``, a few images to try the model on.
+        example: ``(n, ...)``, a few images, vectors or observations to try the model on.
 
     Returns:
         The URI of the logged model, for ``register_version``.
@@ -39,15 +38,20 @@ def log_model(run_id: str, *, saved_model: Path, flow_model: Path, example: np.n
             name="model",
             python_model=str(PYFUNC),
             artifacts={SAVED_MODEL: str(saved_model), FLOW_MODEL: str(flow_model)},
-            signature=signature(example.shape[1:]),
+            signature=signature(example),
             input_example=example,
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
         )
     return str(info.model_uri)
 
 
-def signature(shape: tuple[int, ...]) -> ModelSignature:
-    """What goes in and out of the packaged model, for images of ``(height, width, channels)``."""
-    images = TensorSpec(np.dtype(np.uint8), (-1, *shape))
-    scores = [ColSpec(DataType.double, name) for name in ("log_prob", "bits_per_dim", "typicality")]
-    return ModelSignature(inputs=Schema([images]), outputs=Schema(scores))
+def signature(example: np.ndarray) -> ModelSignature:
+    """What goes into the packaged model: arrays like the example, and the parameters of ``pyfunc_model``."""
+    inputs = TensorSpec(example.dtype, (-1, *example.shape[1:]))
+    params = [
+        ParamSpec("task", DataType.string, ""),
+        ParamSpec("number", DataType.integer, 100),
+        ParamSpec("seed", DataType.integer, 0),
+        ParamSpec("temperature", DataType.double, 1.0),
+    ]
+    return ModelSignature(inputs=Schema([inputs]), params=ParamSchema(params))

@@ -18,6 +18,7 @@ class Provenance:
     """What a run and a version are tagged with.
 
     Attributes:
+        source: of the data: a folder or an address.
         commit: of git, with ``-dirty`` when tracked files differ from it; dvc.lock, which the run
             itself writes, is not counted.
         lock: sha256 of dvc.lock, or ``unknown``.
@@ -27,6 +28,7 @@ class Provenance:
         shards: sha256 of the prepared images, which depends on their size too.
     """
 
+    source: str
     commit: str
     lock: str
     data: str
@@ -53,6 +55,7 @@ def provenance(source: str, *, manifest: str, shards: str) -> Provenance:
         shards: the digest of the prepared images.
     """
     return Provenance(
+        source=source,
         commit=_commit(),
         lock=hashlib.sha256(LOCK.read_bytes()).hexdigest() if LOCK.is_file() else UNKNOWN,
         data=_tracked(source) or manifest[:32],

@@ -6,6 +6,8 @@ import flow_models.
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -13,29 +15,60 @@ import tensorflow as tf
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 BATCH = 256
-SCORES = ("log_prob", "bits_per_dim", "typicality")
 
 
-class FlowScorer(PythonModel):
-    """Scores images: uint8 ``(n, height, width, channels)`` to one row an image.
+class ServedFlow(PythonModel):
+    """Calls one of the SavedModel's signatures.
 
-    Columns: ``log_prob`` in nats, ``bits_per_dim`` of the 8-bit image, ``typicality`` (Nalisnick 2019).
+    The parameter ``task`` says which; unset, it is ``posterior`` where the model has it, else ``score``:
+
+    - ``score``: ``(n, ...)`` images (uint8) or vectors; one row each, ``log_prob`` in nats and what else there is.
+    - ``posterior``: observations ``(n, m)``; ``number`` rows each, ``observation`` and one column a parameter.
+    - ``sample``: whatever the input, ``number`` samples; images as an array, vectors one column each.
+
+    Samples are the same for the same ``seed``; ``temperature`` below 1 makes them more typical.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the SavedModel that lies beside this file in the version."""
         self._model = tf.saved_model.load(context.artifacts["saved_model"])
-        self._score = self._model.signatures["score"]
+        self._functions = self._model.signatures
 
-    def predict(self, model_input: np.ndarray) -> pd.DataFrame:
-        """Score the images, a bounded number at a time."""
+    def predict(
+        self, context: PythonModelContext, model_input: np.ndarray, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame | np.ndarray:
+        """Score, sample, or infer, as ``params`` say."""
+        del context
+        settings = params or {}
+        task = settings.get("task") or ("posterior" if "posterior" in self._functions else "score")
+        if task not in self._functions:
+            raise ValueError(f"task {task!r}: this model has {', '.join(sorted(self._functions))}")
+        drawn = {
+            "number": tf.constant(settings.get("number", 100)),
+            "seed": tf.constant(settings.get("seed", 0)),
+            "temperature": tf.constant(settings.get("temperature", 1.0), tf.float32),
+        }
+        if task == "sample":
+            result = {name: value.numpy() for name, value in self._functions[task](**drawn).items()}
+            return result["images"] if "images" in result else pd.DataFrame(result)
+        if task == "posterior":
+            return self._posterior(np.asarray(model_input, np.float32), drawn)
+        return self._score(np.asarray(model_input))
+
+    def _score(self, inputs: np.ndarray) -> pd.DataFrame:
+        """A bounded number at a time."""
+        function = self._functions["score"]
+        ((name, spec),) = function.structured_input_signature[1].items()
         batches = [
-            self._score(images=tf.constant(model_input[start : start + BATCH], tf.uint8))
-            for start in range(0, len(model_input), BATCH)
+            function(**{name: tf.constant(inputs[start : start + BATCH], spec.dtype)})
+            for start in range(0, max(len(inputs), 1), BATCH)
         ]
-        return pd.DataFrame(
-            {name: np.concatenate([batch[name].numpy() for batch in batches] or [[]]) for name in SCORES}
-        )
+        return pd.DataFrame({name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]})
+
+    def _posterior(self, observations: np.ndarray, drawn: dict[str, tf.Tensor]) -> pd.DataFrame:
+        columns = self._functions["posterior"](observations=tf.constant(observations), **drawn)
+        rows = np.repeat(np.arange(len(observations)), int(drawn["number"]))
+        return pd.DataFrame({"observation": rows, **{name: value.numpy().ravel() for name, value in columns.items()}})
 
 
-mlflow.models.set_model(FlowScorer())
+mlflow.models.set_model(ServedFlow())

@@ -46,13 +46,13 @@ def log_run(client: MlflowClient, settings: Settings, made_from: Provenance, *, 
     """
     metrics = read_metrics(settings.report_folder / METRICS)
     with explained("record the run"):
-        experiment = experiment_id(client, settings.application)
+        experiment = experiment_id(client, settings.label)
         with mlflow.start_run(experiment_id=experiment) as run:
             # The tag by which MLflow's own page shows and links the commit.
             mlflow.set_tags({**tags, **made_from.tags(), "mlflow.source.git.commit": made_from.commit})
             mlflow.log_params(parameters(settings))
             mlflow.log_metrics({mlflow_name(name): value for name, value in metrics.items()})
-            mlflow.log_input(_dataset(settings, made_from), context="training")
+            mlflow.log_input(_dataset(made_from), context="training")
             _log_history(client, run.info.run_id, settings.model_folder / HISTORY)
             _log_report(settings.report_folder)
     return str(run.info.run_id)
@@ -97,14 +97,14 @@ def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield f"{prefix}{key}", value
 
 
-def _dataset(settings: Settings, made_from: Provenance) -> MetaDataset:
+def _dataset(made_from: Provenance) -> MetaDataset:
     with warnings.catch_warnings():
         # MLflow finds its own reader of local folders twice, and says so.
         warnings.filterwarnings("ignore", message="The specified dataset source can be interpreted")
-        source = resolve_dataset_source(settings.data.source)
+        source = resolve_dataset_source(made_from.source)
     return MetaDataset(
         source=source,
-        name=settings.data.source.rstrip("/").rsplit("/", 1)[-1],
+        name=made_from.source.rstrip("/").rsplit("/", 1)[-1],
         digest=made_from.data,
     )
 

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_WITH_NONFINITE = 10
 EVALUATION_BATCH = 256
-UNITS = {"bits_per_dim": "bits/dim", "nats": "nats"}
+UNITS = {"bits_per_dim": "bits/dim", "nats": "nats", "loss": "loss"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class _Run:
     ) -> None:
         self._model, self._data, self._settings = model, data, settings
         self._stepper = Stepper(model, settings, seed=seed)
-        tensors = tf.train.Checkpoint(stepper=self._stepper, fixed=model.bijector.non_trainable_variables)
+        tensors = tf.train.Checkpoint(stepper=self._stepper, fixed=model.non_trainable_variables)
         self._checkpoints = Checkpoints(checkpoints, tensors)
         self._progress = Progress()
         self._total = settings.epochs * data.steps_per_epoch

@@ -31,9 +31,9 @@ class Stepper(tf.Module):
         super().__init__(name="stepper")
         self._model, self._settings, self._seed = model, settings, seed
         images = len(model.event_shape) > 1
-        self.unit = "bits_per_dim" if images else "nats"
+        self.unit = "loss" if model.classes else "bits_per_dim" if images else "nats"
         self._nats = model.dimensions * math.log(2) if images else 1.0
-        self._flat = FlatWeights(model.bijector.trainable_variables)
+        self._flat = FlatWeights(model.trainable_variables)
         start = self._flat.read()
         self.weights = tf.Variable(start, name="weights")
         self.average = tf.Variable(start, name="average")
@@ -46,7 +46,7 @@ class Stepper(tf.Module):
     def initialise(self, batch: Batch) -> None:
         """Start from the data: the layers that normalise take their scales from this batch."""
         x, *context = self._prepared(batch, noise=-1)
-        self._model.bijector.initialise(x, *context)
+        self._model.initialise(x, *context)
         for vector in (self.weights, self.average, self.best):
             vector.assign(self._flat.read())
 
@@ -60,10 +60,10 @@ class Stepper(tf.Module):
         A step that is not finite is left out: weights, moments and average stay as they were.
         """
         inputs = self._prepared(batch, noise=index)
-        variables = self._model.bijector.trainable_variables
+        variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
             # Not the compiled function, whose signature leaves the size of the batch open.
-            loss = -tf.reduce_mean(self._model.log_prob.python_function(*inputs)) / self._nats
+            loss = tf.reduce_mean(self._model.loss.python_function(*inputs)) / self._nats
         gradient = self._flat.flatten(tape.gradient(loss, variables))
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
@@ -82,7 +82,7 @@ class Stepper(tf.Module):
 
     def _evaluate(self, batch: Batch, index: tf.Tensor) -> tf.Tensor:
         """The loss of each example, ``[batch]``, with noise that is the same at every call."""
-        return -self._model.log_prob(*self._prepared(batch, noise=-2 - index)) / self._nats
+        return self._model.loss(*self._prepared(batch, noise=-2 - index)) / self._nats
 
     def _prepared(self, batch: Batch, *, noise: tf.Tensor | int) -> list[tf.Tensor]:
         """``x``, and the context if there is one, as the model takes them."""

@@ -3,43 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import great_expectations as gx
 import pandas as pd
-from great_expectations.checkpoint import UpdateDataDocsAction
-from great_expectations.data_context import EphemeralDataContext
-from great_expectations.data_context.types.base import (
-    DataContextConfig,
-    InMemoryStoreBackendDefaults,
-    ProgressBarsConfig,
-)
 
 from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.settings import ValidationSettings
+from flow_models.validation.checkpoint import Validation, run_suite
 from flow_models.validation.expectations import Named, expectations, table_of
 
 NAMES = tuple(each.name for each in expectations(ValidationSettings()))
 QUARANTINE = "quarantine.csv"
 _SHOWN = 3  # offending files named in a line
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The outcome.
-
-    Attributes:
-        passed: no errors.
-        errors: one line an expectation that stops the pipeline.
-        warnings: one line an expectation in ``warn_only`` or a tolerated flaw.
-    """
-
-    passed: bool
-    errors: list[str]
-    warnings: list[str]
 
 
 def validate(manifest: pd.DataFrame, settings: ValidationSettings, *, docs: Path) -> Validation:
@@ -60,49 +37,10 @@ def validate(manifest: pd.DataFrame, settings: ValidationSettings, *, docs: Path
     suite = expectations(settings)
     table = table_of(manifest)
     with complete_folder(docs) as unfinished:
-        results = _run(table, suite, docs=unfinished)
+        results = run_suite(table, suite, docs=unfinished, name="images", row_names=["key"])
         unreadable = manifest.loc[manifest["error"].notna(), ["key", "error"]]
         unreadable.rename(columns={"error": "reason"}).to_csv(unfinished / QUARANTINE, index=False)
     return _gate(suite, results, table, settings, source=str(manifest.attrs.get("source", "")), docs=docs)
-
-
-def _run(table: pd.DataFrame, suite: Sequence[Named], *, docs: Path) -> dict[str, Any]:
-    """Great Expectations' result of each expectation, by name; the Data Docs are written on the way."""
-    context = _context(docs)
-    batch = context.data_sources.add_pandas("manifest").add_dataframe_asset("images")
-    everything = batch.add_batch_definition_whole_dataframe("all")
-    asked = gx.ExpectationSuite("images")
-    for each in suite:
-        each.expectation.meta = {"name": each.name}
-        each.expectation.description = f"{each.name}: {each.rule}"
-        asked.add_expectation(each.expectation)
-    definition = gx.ValidationDefinition(name="images", data=everything, suite=context.suites.add(asked))
-    checkpoint = gx.Checkpoint(
-        name="images",
-        validation_definitions=[context.validation_definitions.add(definition)],
-        actions=[UpdateDataDocsAction(name="data docs")],
-        result_format={"result_format": "SUMMARY", "unexpected_index_column_names": ["key"]},
-    )
-    outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
-    (run,) = outcome.run_results.values()
-    return {result.expectation_config.meta["name"]: result for result in run.results}
-
-
-def _context(docs: Path) -> EphemeralDataContext:
-    """Great Expectations in memory and silent, with its site in a folder."""
-    site = {
-        "class_name": "SiteBuilder",
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        "show_how_to_buttons": False,
-    }
-    config = DataContextConfig(
-        store_backend_defaults=InMemoryStoreBackendDefaults(),
-        data_docs_sites={"validation": site},
-        analytics_enabled=False,
-        progress_bars=ProgressBarsConfig(globally=False),
-    )
-    return gx.get_context(project_config=config, mode="ephemeral")
 
 
 def _gate(

@@ -1,0 +1,85 @@
+"""What the applications with images have in common: shards, a Glow, and what is served of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flow_models.applications.base import Digests, Lesson, Served
+from flow_models.applications.image_scores import log_density
+from flow_models.data.manifest import manifest_digest, read_manifest
+from flow_models.data.pipeline import load_split, training_batches
+from flow_models.data.shards import Index, read_index
+from flow_models.errors import FlowModelsError
+from flow_models.evaluation.likelihood import dequantise
+from flow_models.settings import MANIFEST, SHARDS, Settings
+
+if TYPE_CHECKING:
+    from flow_models.model import FlowModel
+
+
+class ImageApplication:
+    """One use of a flow of images; a subclass says how good a model is at it, and whether it learns the classes."""
+
+    name: str
+
+    def learn(self, settings: Settings) -> Lesson:
+        """The model at its start, and what it learns from.
+
+        Raises:
+            FlowModelsError: if the shards are missing or of another shape.
+        """
+        from flow_models import training
+
+        index = read_index(SHARDS)
+        if index.shape != settings.data.shape:
+            raise FlowModelsError(
+                f"{SHARDS}: images are {index.shape}, but data in params.yaml says {settings.data.shape}; "
+                "prepare them anew"
+            )
+        size, seed = settings.train.batch_size, settings.seed
+        data = training.TrainingData(
+            batches=lambda epoch, skip: training_batches(SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip),
+            steps_per_epoch=index.splits["train"].count // size,
+            holdout=load_split(SHARDS, "holdout").images,
+        )
+        return Lesson(build_model(settings, index), data, index.digest)
+
+    def serve(self, settings: Settings, model: FlowModel) -> Served:
+        """Scores and samples, with the noise and the expected likelihood that evaluation used."""
+        from flow_models.saved_model import ImageServing
+
+        holdout = load_split(SHARDS, "holdout")
+        noise = dequantise(np.zeros((1, *model.event_shape), np.uint8), seed=settings.seed)[0]
+        expected = log_density(settings, model, holdout, name="holdout").mean()
+        serving = ImageServing(model, noise=noise, expected_log_prob=float(expected))
+        return Served(serving, example=holdout.images[:2])
+
+    def digests(self, settings: Settings) -> Digests:
+        """What the model was made from."""
+        return Digests(
+            source=settings.data.source,
+            data=manifest_digest(read_manifest(MANIFEST)),
+            prepared=read_index(SHARDS).digest,
+        )
+
+
+def build_model(settings: Settings, index: Index, **options: Any) -> FlowModel:
+    """A flow of the prepared images at its start.
+
+    Raises:
+        FlowModelsError: if the architecture is not one for images.
+    """
+    from flow_models.model import FlowModel
+    from flow_models.training.precision import choose_precision
+
+    if settings.model.architecture != "glow":
+        raise FlowModelsError(f"model.architecture: {settings.model.architecture} is for vectors; images take glow")
+    return FlowModel(
+        settings.model.architecture,
+        {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": settings.seed},
+        compute_dtype=choose_precision(settings.train.precision),
+        reversible=settings.train.reversible,
+        **options,
+    )
