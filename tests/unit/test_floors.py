@@ -14,7 +14,7 @@ PACKAGE = PROJECT / "src/flow_models"
 # Each floor imports only from floors below it; what stands in one line shares a floor.
 FLOORS = [
     {"errors", "settings"},
-    {"bijectors", "partition", "report", "data", "console"},
+    {"bijectors", "partition", "report", "data", "console", "simulators"},
     {"architectures", "base"},
     {"model", "validation"},
     {"training", "evaluation", "registry", "saved_model"},

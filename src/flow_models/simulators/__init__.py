@@ -1,0 +1,1 @@
+"""Forward models with priors: what the applications infer from. Numpy only, nothing of TensorFlow."""
