@@ -29,7 +29,7 @@ $(READY): requirements.lock pyproject.toml
 
 demo: $(READY) ## From nothing to a registered champion and a report, on the embedded data
 	@flow-models data demo
-	@dvc repro
+	@dvc repro register@image_anomaly
 	@flow-models report
 
 test: lint unit ## Lint, types and all tests

@@ -1,6 +1,7 @@
-"""Run the pipeline with an experiment's settings, on data of your own, beside this clone.
+"""Run the pipeline with an experiment's settings beside this clone, on data of your own where it learns from images.
 
     python -m experiments.run animal_faces --data FOLDER [--s3] [--set train.minutes=5]
+    python -m experiments.run inverse_kinematics [--set applications.inverse_kinematics.seed=1]
 
 The experiment is the project as it is committed, cloned into ``experiments/runs/NAME``, with
 ``params.yaml`` changed by ``experiments/NAME.yaml``. Run again, it goes on where it stopped. With
@@ -22,9 +23,12 @@ from typing import Any
 
 import yaml
 
+from flow_models.settings import overlaid
+
 PROJECT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = PROJECT / "experiments"
 BUCKET = "flow-models"
+OF_IMAGES = ("image_anomaly", "image_classification")
 
 
 def main() -> int:
@@ -33,9 +37,10 @@ def main() -> int:
     clone = EXPERIMENTS / "runs" / arguments.name
     _clone(clone)
     with _source(arguments) as (source, aws):
-        _write_params(clone, arguments, source)
+        application = _write_params(clone, arguments, source)
+        target = f"{'register' if application in OF_IMAGES else 'register-vectors'}@{application}"
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-        for command in ("dvc repro register", "flow-models report"):
+        for command in (f"dvc repro {target}", f"flow-models report --application {application}"):
             done = subprocess.run(command.split(), cwd=clone, env={**os.environ, **aws, "PATH": path}, check=False)  # noqa: S603
             if done.returncode:
                 return done.returncode
@@ -46,10 +51,13 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
     parser.add_argument("name", choices=known)
-    parser.add_argument("--data", type=lambda text: Path(text).resolve(), required=True, help="train/<class>/, val/…")
+    parser.add_argument("--data", type=lambda text: Path(text).resolve(), help="of images: train/<class>/, val/…")
     parser.add_argument("--s3", action="store_true", help="serve the data from a local S3 server")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, such as seed=1")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.data is None and _read_yaml(EXPERIMENTS / f"{arguments.name}.yaml").get("application") in OF_IMAGES:
+        parser.error(f"{arguments.name} learns from images: name their folder with --data")
+    return arguments
 
 
 def _clone(clone: Path) -> None:
@@ -60,16 +68,19 @@ def _clone(clone: Path) -> None:
         subprocess.run(["git", *command.split()], cwd=clone, check=True)  # noqa: S603, S607
 
 
-def _write_params(clone: Path, arguments: argparse.Namespace, source: str) -> None:
-    """The project's params.yaml, the experiment's changes, and then those of the command line."""
+def _write_params(clone: Path, arguments: argparse.Namespace, source: str | None) -> str:
+    """The project's params.yaml, changed by the experiment and by the command line; gives the application."""
     params = _read_yaml(PROJECT / "params.yaml")
-    changes = [_read_yaml(EXPERIMENTS / f"{arguments.name}.yaml"), {"data": {"source": source}}]
+    changes = [_read_yaml(EXPERIMENTS / f"{arguments.name}.yaml")]
+    if source is not None:
+        changes.append({"data": {"source": source}})
     for setting in arguments.set:
         key, _, value = setting.partition("=")
         changes.append(_nested(key.split("."), yaml.safe_load(value)))
     for change in changes:
-        params = _merged(params, change)
+        params = overlaid(params, change)
     (clone / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    return str(params["application"])
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -77,24 +88,15 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Sections are merged, values replaced; the gate's bounds name metrics, so they are replaced as a whole."""
-    merged = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(base.get(key), dict) and key != "gate"
-        merged[key] = _merged(base[key], value) if both else value
-    return merged
-
-
 def _nested(keys: list[str], value: Any) -> dict[str, Any]:
     return {keys[0]: _nested(keys[1:], value) if keys[1:] else value}
 
 
 @contextmanager
-def _source(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, str]]]:
-    """What ``data.source`` will be, and the environment that it needs."""
+def _source(arguments: argparse.Namespace) -> Iterator[tuple[str | None, dict[str, str]]]:
+    """What ``data.source`` will be, if not what the experiment says, and the environment that it needs."""
     if not arguments.s3:
-        yield str(arguments.data), {}
+        yield str(arguments.data) if arguments.data else None, {}
         return
     with _local_s3(arguments.data, arguments.name) as served:
         yield served

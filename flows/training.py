@@ -21,9 +21,9 @@ from flows.stage import StageError, run_stage
 
 PROJECT = Path(__file__).resolve().parents[1]
 # These talk to S3 or to MLflow, which may be away for a moment; a training that failed fails again.
-RETRIES = {"validate": 3, "prepare": 3, "register": 3}
+RETRIES = {"validate": 3, "prepare": 3, "register": 3, "register-vectors": 3}
 DELAYS = [10.0, 30.0, 90.0]  # seconds before each further attempt
-STAGES = ("validate", "prepare", "train", "evaluate", "register")
+OF_IMAGES = ("image_anomaly", "image_classification")
 
 
 def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -39,13 +39,17 @@ def run(stage: str, *, force: bool) -> None:
 
 
 @task(name="results", task_run_name="results")
-def show_results() -> None:
+def show_results(application: str) -> None:
     """Leave the metrics, and what became of the version, as artifacts of the flow run."""
-    settings = load_settings(PROJECT / "params.yaml")
-    name, folder = settings.application.replace("_", "-"), PROJECT / settings.report_folder
+    settings = load_settings(PROJECT / "params.yaml", application=application)
+    name, folder = settings.label.replace("_", "-"), PROJECT / settings.report_folder
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     registered = json.loads((folder / "registered.json").read_text(encoding="utf-8"))
-    create_table_artifact(key=f"{name}-metrics", table=metrics_table(metrics), description="Measured on val/")
+    create_table_artifact(
+        key=f"{name}-metrics",
+        table=metrics_table(metrics),
+        description="Measured on data that took no part in training",
+    )
     create_markdown_artifact(key=f"{name}-report", markdown=summary(registered, folder / "report.html"))
 
 
@@ -54,15 +58,25 @@ def _name() -> str:
 
 
 @flow(name="training", flow_run_name=_name)
-def training(*, force: bool = False) -> None:
-    """Validate, prepare, train, evaluate, register; stages of which nothing changed are skipped.
+def training(*, application: str = "image_anomaly", force: bool = False) -> None:
+    """Prepare, train, evaluate, register; stages of which nothing changed are skipped.
 
     Args:
+        application: one of those in dvc.yaml.
         force: run every stage, changed or not.
     """
-    for stage in STAGES:
-        run.with_options(retries=RETRIES.get(stage, 0), retry_delay_seconds=DELAYS)(stage, force=force)
-    show_results()
+    for stage in stages_of(application):
+        retries = RETRIES.get(stage.partition("@")[0], 0)
+        run.with_options(retries=retries, retry_delay_seconds=DELAYS)(stage, force=force)
+    show_results(application)
+
+
+def stages_of(application: str) -> list[str]:
+    """The stages of dvc.yaml that an application goes through, in order."""
+    if application in OF_IMAGES:
+        return ["validate", "prepare", *(f"{stage}@{application}" for stage in ("train", "evaluate", "register"))]
+    stages = ("simulate", "train-vectors", "evaluate-vectors", "register-vectors")
+    return [f"{stage}@{application}" for stage in stages]
 
 
 if __name__ == "__main__":

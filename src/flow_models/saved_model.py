@@ -18,10 +18,10 @@ class Serving(tf.Module):
     """Functions of a model that others call.
 
     Attributes:
-        signatures: the functions, compiled, by the name under which the SavedModel has them.
+        functions: compiled, by the name under which the SavedModel has them.
     """
 
-    signatures: dict[str, Any]
+    functions: dict[str, Any]
 
 
 def class_probabilities(model: FlowModel, joint: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -48,7 +48,7 @@ class ImageServing(Serving):
         self._expected = tf.constant(expected_log_prob, tf.float64)
         images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
         scalars = [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.int32, model.dtype)]
-        self.signatures = {
+        self.functions = {
             "score": tf.function(self._score, input_signature=[images]),
             "sample": tf.function(self._sample, input_signature=scalars),
         }
@@ -79,4 +79,4 @@ class ImageServing(Serving):
 def export(serving: Serving, folder: Path) -> None:
     """Write the SavedModel with its signatures, replacing the folder when it is whole."""
     with complete_folder(folder) as unfinished:
-        tf.saved_model.save(serving, str(unfinished), signatures=dict(serving.signatures))
+        tf.saved_model.save(serving, str(unfinished), signatures=dict(serving.functions))

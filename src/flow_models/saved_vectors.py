@@ -34,7 +34,7 @@ class VectorServing(Serving):
         self._model = model
         self._log_shares = tf.math.log(tf.constant([shares or [1.0]], tf.float32))
         x = tf.TensorSpec([None, model.dimensions], model.dtype, name="x")
-        self.signatures = {
+        self.functions = {
             "score": tf.function(self._score, input_signature=[x]),
             "sample": tf.function(self._sample, input_signature=[tf.TensorSpec([], each) for each in _SCALARS]),
         }
@@ -69,7 +69,7 @@ class PosteriorServing(Serving):
         self._model = model
         observations = tf.TensorSpec([None, model.context_width], model.dtype, name="observations")
         scalars = [tf.TensorSpec([], each) for each in _SCALARS]
-        self.signatures = {"posterior": tf.function(self._posterior, input_signature=[observations, *scalars])}
+        self.functions = {"posterior": tf.function(self._posterior, input_signature=[observations, *scalars])}
 
     def _posterior(
         self, observations: tf.Tensor, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from flow_models.errors import FlowModelsError
 
@@ -168,6 +168,11 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _glow_unless_named(cls, model: Any) -> Any:
+        return {"architecture": "glow", **model} if isinstance(model, dict) else model
 
     @model_validator(mode="after")
     def _every_level_halves(self) -> Settings:

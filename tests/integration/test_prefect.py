@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -18,7 +19,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from tests.integration.conftest import Prefect
 
 CLONE = Path(__file__).resolve().parents[2]
-STAGES = ("validate", "prepare", "train", "evaluate", "register")
+STAGES = ("validate", "prepare", "train@image_anomaly", "evaluate@image_anomaly", "register@image_anomaly")
 REGISTER = """
 import json, pathlib
 folder = pathlib.Path("reports/image_anomaly")
@@ -60,9 +61,12 @@ def project(tmp_path: Path) -> Path:
         shutil.copy(CLONE / name, folder)
     for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
         subprocess.run(command, cwd=folder, check=True)
+    pipeline: dict[str, Any] = {"stages": {}}
     for stage in STAGES:
-        (folder / f"{stage}.py").write_text(REGISTER if stage == "register" else f"print('this is {stage}')\n")
-    pipeline = {"stages": {stage: {"cmd": f"python {stage}.py"} for stage in STAGES}}
+        name, _, application = stage.partition("@")
+        (folder / f"{name}.py").write_text(REGISTER if name == "register" else f"print('this is {name}')\n")
+        matrix = {"matrix": {"application": [application]}} if application else {}
+        pipeline["stages"][name] = {**matrix, "cmd": f"python {name}.py"}
     (folder / "dvc.yaml").write_text(json.dumps(pipeline))
     return folder
 

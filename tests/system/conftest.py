@@ -21,10 +21,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project after its first ``dvc repro``, committed; only to be read."""
+    """A project after its first ``dvc repro register@image_anomaly``, committed; only to be read."""
     project = Project.create(tmp_path_factory.mktemp("system") / "project")
-    done = project.run("dvc", "repro")
-    assert done.stages == ["validate", "prepare", "train", "evaluate", "register"]
+    done = project.run("dvc", "repro", "register@image_anomaly")
+    assert done.stages == [
+        "validate",
+        "prepare",
+        *(f"{each}@image_anomaly" for each in ("train", "evaluate", "register")),
+    ]
     project.commit("reproduced")
     return project
 

@@ -54,7 +54,7 @@ class Done:
     @property
     def stages(self) -> list[str]:
         """The stages that DVC ran, in order."""
-        return re.findall(r"^Running stage '(\w+)'", self.text, re.MULTILINE)
+        return re.findall(r"^Running stage '([\w@-]+)'", self.text, re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Project:
 
     def outdated(self) -> set[str]:
         """The stages that DVC would look at again."""
-        return set(json.loads(self.run("dvc", "status", "--json").text))
+        return set(json.loads(self.run("dvc", "status", "--json", "--with-deps", "register@image_anomaly").text))
 
     def commit(self, message: str) -> None:
         """Commit every file that git does not ignore."""

@@ -68,13 +68,16 @@ def odd_side(project: Project) -> None:
 )
 def test_one_line_says_what_is_wrong(registered: Project, spoil: Callable[[Project], None], message: str) -> None:
     spoil(registered)
-    assert the_line(refused(registered, "dvc", "repro")).startswith(message)
+    assert the_line(refused(registered, "dvc", "repro", "register@image_anomaly")).startswith(message)
 
 
 def test_a_bucket_that_does_not_exist_is_named(registered: Project, s3: S3Server) -> None:
     registered.set({"data": {"source": "s3://nowhere/digits"}})
     # DVC looks at the bucket before it starts a stage, and has its own words.
-    assert "dependency 's3://nowhere/digits' does not exist" in refused(registered, "dvc", "repro").text
+    assert (
+        "dependency 's3://nowhere/digits' does not exist"
+        in refused(registered, "dvc", "repro", "register@image_anomaly").text
+    )
     assert the_line(refused(registered, "flow-models", "data", "manifest")) == (
         "error: s3://nowhere: no such bucket; correct data.source"
     )
@@ -84,7 +87,7 @@ def test_credentials_that_a_bucket_refuses_are_the_reason(registered: Project, s
     s3.client.create_bucket(Bucket="images")
     s3.trust_nobody()
     registered.set({"data": {"source": "s3://images/digits"}})
-    assert "Forbidden" in refused(registered, "dvc", "repro").text
+    assert "Forbidden" in refused(registered, "dvc", "repro", "register@image_anomaly").text
     assert the_line(refused(registered, "flow-models", "data", "manifest")).startswith(
         "error: s3://images/digits: refused with"
     )

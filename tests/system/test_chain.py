@@ -67,13 +67,13 @@ def test_the_report_opens_without_a_network(project: Project) -> None:
 
 
 def test_nothing_runs_when_nothing_has_changed(project: Project) -> None:
-    assert project.run("dvc", "repro").stages == []
+    assert project.run("dvc", "repro", "register@image_anomaly").stages == []
     assert project.outdated() == set()
 
 
 def test_the_number_of_samples_is_a_matter_of_evaluation_alone(copy: Project) -> None:
     copy.set({"evaluate": {"samples": 9}})
-    assert copy.outdated() == {"evaluate"}
+    assert copy.outdated() == {"evaluate@image_anomaly"}
 
 
 def test_a_version_that_passes_the_gate_is_champion_and_mlflow_and_the_flow_itself_agree_on_it(

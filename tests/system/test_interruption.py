@@ -7,7 +7,7 @@ import time
 
 from tests.system.project import Project
 
-TRAIN = ("dvc", "repro", "--force", "--single-item", "train")
+TRAIN = ("dvc", "repro", "--force", "--single-item", "train@image_anomaly")
 CHECKPOINTS = "checkpoints/image_anomaly/*/step-*"
 MODEL = "models/image_anomaly/model.json"
 

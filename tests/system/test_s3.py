@@ -54,19 +54,21 @@ def experiment(project: Project, server: S3Server, tmp_path_factory: pytest.Temp
     outdated = copy.outdated()
     copy.set({"register": {"gate": {"bits_per_dim": {"max": 0.1}}}})
     copy.commit("the images are in S3, and the gate is shut")
-    return Experiment(copy, server, moved, outdated, copy.run("dvc", "exp", "run", "-S", "train.epochs=3"))
+    return Experiment(
+        copy, server, moved, outdated, copy.run("dvc", "exp", "run", "-S", "train.epochs=3", "register@image_anomaly")
+    )
 
 
 def test_the_same_images_in_s3_are_read_again_but_not_trained_on_again(
     project: Project, experiment: Experiment
 ) -> None:
     assert experiment.moved.stages == ["validate", "prepare"]
-    assert experiment.outdated == {"register"}  # which records where the images come from
+    assert experiment.outdated == {"register@image_anomaly"}  # which records where the images come from
     assert experiment.project.json("prepared/shards/index.json") == project.json("prepared/shards/index.json")
 
 
 def test_an_experiment_runs_what_its_setting_touches(experiment: Experiment) -> None:
-    assert experiment.run.stages == ["train", "evaluate", "register"]
+    assert experiment.run.stages == [f"{each}@image_anomaly" for each in ("train", "evaluate", "register")]
 
 
 def test_a_version_that_fails_the_gate_stays_challenger(experiment: Experiment) -> None:

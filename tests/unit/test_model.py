@@ -123,5 +123,7 @@ def test_the_saved_model_scores_and_samples_as_the_model_does(model: FlowModel, 
     np.testing.assert_allclose(scores["log_prob"], log_prob, rtol=1e-6)
     np.testing.assert_allclose(scores["bits_per_dim"], -log_prob / (16 * np.log(2)), rtol=1e-6)
     np.testing.assert_allclose(scores["typicality"], np.abs(-50 - log_prob), rtol=1e-6)
-    drawn = served.sample(tf.constant(4), tf.constant(1), tf.constant(0.7))["images"]
+    drawn = served.signatures["sample"](number=tf.constant(4), seed=tf.constant(1), temperature=tf.constant(0.7))[
+        "images"
+    ]
     np.testing.assert_array_equal(drawn, to_images(model.sample(4, seed=1, temperature=0.7)))

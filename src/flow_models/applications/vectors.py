@@ -22,7 +22,10 @@ TRAIN, TEST = 0, 1  # which stream of random numbers; fresh epochs follow
 class Source(Protocol):
     """Where rows come from: a simulator, a density, a mixture."""
 
-    columns: Columns
+    @property
+    def columns(self) -> Columns:
+        """What the columns are."""
+        ...
 
     def draw(self, number: int, *, seed: int, stream: int) -> Rows:
         """``number`` rows, a function of the arguments alone; another stream gives fresh ones."""

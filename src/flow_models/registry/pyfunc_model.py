@@ -63,7 +63,9 @@ class ServedFlow(PythonModel):
             function(**{name: tf.constant(inputs[start : start + BATCH], spec.dtype)})
             for start in range(0, max(len(inputs), 1), BATCH)
         ]
-        return pd.DataFrame({name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]})
+        # A SavedModel does not keep the order of its outputs.
+        names = sorted(batches[0], key=lambda name: (name != "log_prob", name))
+        return pd.DataFrame({name: np.concatenate([batch[name] for batch in batches]) for name in names})
 
     def _posterior(self, observations: np.ndarray, drawn: dict[str, tf.Tensor]) -> pd.DataFrame:
         columns = self._functions["posterior"](observations=tf.constant(observations), **drawn)

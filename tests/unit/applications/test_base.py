@@ -1,16 +1,16 @@
 import json
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from flow_models.applications import APPLICATIONS
+from flow_models.applications import find_application, known_applications
 from flow_models.applications.base import Evaluation
+from flow_models.errors import FlowModelsError
 from flow_models.report.page import Picture, Section, Verdict
-from flow_models.settings import Settings
+from flow_models.settings import Settings, load_settings
 
 
 @pytest.fixture
@@ -54,5 +54,12 @@ def test_the_page_has_the_settings_by_the_names_in_params_yaml(evaluation: Evalu
     assert page.metrics == evaluation.metrics
 
 
-def test_every_application_of_the_settings_is_in_the_table() -> None:
-    assert set(APPLICATIONS) == set(get_args(Settings.model_fields["application"].annotation))
+@pytest.mark.parametrize("name", known_applications())
+def test_params_yaml_has_settings_for_every_application(name: str) -> None:
+    settings = load_settings(Path(__file__).parents[3] / "params.yaml", application=name)
+    assert find_application(settings.application).name == settings.label == name
+
+
+def test_an_unknown_application_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(FlowModelsError, match=r"there is no image_anomoly; known: distribution_mapping, image_anomaly"):
+        find_application("image_anomoly")

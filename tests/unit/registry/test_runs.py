@@ -11,7 +11,9 @@ from flow_models.registry.provenance import Provenance
 from flow_models.registry.runs import log_run, parameters, read_metrics
 from flow_models.settings import Settings
 
-MADE_FROM = Provenance(commit="abc", lock="1" * 64, data="2" * 32 + ".dir", manifest="3" * 64, shards="4" * 64)
+MADE_FROM = Provenance(
+    source="data", commit="abc", lock="1" * 64, data="2" * 32 + ".dir", manifest="3" * 64, shards="4" * 64
+)
 
 
 def test_a_run_holds_parameters_metrics_curves_report_data_and_tags(client: MlflowClient) -> None:
