@@ -47,6 +47,8 @@ class FlowModel(tf.Module):
         loss: what training minimises, in nats, ``(n,)``: ``-log_prob``, and the weighted term of the classes.
         encode: data to latent; with the context, if the bijector reads it.
         decode: latent to data; with the context, if the bijector reads it.
+        joint_log_prob: of a model with classes, ``log p(x, c)`` for every class in nats, ``(n, classes)``; their
+            softmax is ``p(c | x)``, by Bayes' rule.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class FlowModel(tf.Module):
         self.loss = tf.function(self._loss, input_signature=[data, *known])
         self.encode = tf.function(self._encode, input_signature=[data, *read])
         self.decode = tf.function(self._decode, input_signature=[latent, *read])
+        self.joint_log_prob = tf.function(self._joint_log_prob, input_signature=[data])
 
     @property
     def about(self) -> dict[str, Any]:
@@ -97,10 +100,9 @@ class FlowModel(tf.Module):
         """How many classes the model tells apart; None if it was trained without."""
         return self.base.classes if isinstance(self.base, ClassMeans) else None
 
-    def joint_log_prob(self, x: tf.Tensor | np.ndarray) -> tf.Tensor:
-        """``log p(x, c)`` for every class in nats, ``(n, classes)``; their softmax is ``p(c | x)``, by Bayes' rule."""
-        z, log_det = self.bijector.inverse_and_log_det(x)
-        return self.base.joint_log_prob(z) + log_det[:, tf.newaxis]
+    def marginal_log_prob(self, x: tf.Tensor | np.ndarray) -> tf.Tensor:
+        """``log p(x)`` in nats, ``(n,)``, whatever the class of x, for a model without another context."""
+        return self.log_prob(x) if self.classes is None else tf.reduce_logsumexp(self.joint_log_prob(x), axis=-1)
 
     def initialise(self, x: tf.Tensor, context: tf.Tensor | None = None) -> None:
         """Set what depends on a first batch of data; called once, before training, and never after loading."""
@@ -175,6 +177,10 @@ class FlowModel(tf.Module):
     def _loss(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         z, log_det = self.bijector.inverse_and_log_det(x, **self.bijector.given(context))
         return self.base.loss(z, context) - log_det
+
+    def _joint_log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        z, log_det = self.bijector.inverse_and_log_det(x)
+        return self.base.joint_log_prob(z) + log_det[:, tf.newaxis]
 
     def _encode(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         return self.bijector.inverse_and_log_det(x, **self.bijector.given(context))[0]

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flow_models.data.atomic import complete_file, complete_folder
+from flow_models.errors import FlowModelsError
 from flow_models.report.page import Headline, Page, Picture, Section, Verdict
 from flow_models.report.theme import png
 from flow_models.settings import Settings
@@ -141,3 +143,27 @@ class Evaluation:
                 (figures / f"{name}.png").write_bytes(png(picture.figure))
         with complete_file(folder / "metrics.json") as metrics:
             metrics.write_text(json.dumps(self.metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def class_base(settings: Settings, labels: NDArray[np.int64], *, classes: int, width: int) -> dict[str, Any]:
+    """The base distribution with a mean a class.
+
+    Raises:
+        FlowModelsError: if there are not two classes with training examples.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    if np.count_nonzero(counts) < 2:  # noqa: PLR2004
+        raise FlowModelsError("labels: training has one class only; a classifier needs two")
+    return {
+        "kind": "class_means",
+        "y": min(settings.partition.y or width, width),
+        "shares": ((counts + 1) / (counts + 1).sum()).tolist(),
+        "class_weight": settings.partition.class_weight,
+        "label_smoothing": settings.partition.label_smoothing,
+        "seed": settings.seed,
+    }
+
+
+def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
+    """Class numbers ``(n,)`` as rows ``(n, classes)``, the context of a model with class means."""
+    return np.eye(classes, dtype=np.float32)[labels]

@@ -68,13 +68,6 @@ def reconstruction_error(settings: Settings, model: FlowModel, images: Split) ->
 
 def _metrics(scored: ScoredImages, *, dimensions: int) -> dict[str, Any]:
     bits, error = mean_and_standard_error(bits_per_dim(scored.inliers.log_prob, dimensions))
-    measured = {
-        measure: {
-            name: {score: function(scored.inliers.scores[score], each.scores[score]) for score in SCORES}
-            for name, each in scored.outliers.items()
-        }
-        for measure, function in MEASURES.items()
-    }
     return {
         "bits_per_dim": bits,
         "bits_per_dim_se": error,
@@ -83,16 +76,27 @@ def _metrics(scored: ScoredImages, *, dimensions: int) -> dict[str, Any]:
         "outlier_median_bits_per_dim": {
             name: float(np.median(bits_per_dim(each.log_prob, dimensions))) for name, each in scored.outliers.items()
         },
-        **measured,
-        "mean_auroc": {score: float(np.mean([each[score] for each in measured["auroc"].values()])) for score in SCORES}
-        if scored.outliers
-        else {},
+        **detection_measures(scored),
         "images": {
             "holdout": len(scored.holdout.log_prob),
             "inliers": len(scored.inliers.log_prob),
             "outliers": {name: len(each.log_prob) for name, each in scored.outliers.items()},
         },
     }
+
+
+def detection_measures(scored: ScoredImages) -> dict[str, Any]:
+    """How well each score finds each outlier set, and its mean AUROC over the sets."""
+    measured = {
+        measure: {
+            name: {score: function(scored.inliers.scores[score], each.scores[score]) for score in SCORES}
+            for name, each in scored.outliers.items()
+        }
+        for measure, function in MEASURES.items()
+    }
+    means = {score: [each[score] for each in measured["auroc"].values()] for score in SCORES}
+    mean_auroc = {score: float(np.mean(values)) for score, values in means.items()} if scored.outliers else {}
+    return {**measured, "mean_auroc": mean_auroc}
 
 
 def _roc_table(scored: ScoredImages) -> pd.DataFrame:

@@ -84,15 +84,16 @@ def _detection(scored: ScoredImages, metrics: Mapping[str, Any]) -> Section:
         "outliers are the positive class. Typicality is the distance of the negative log-likelihood from its mean on "
         "held-out training images; input complexity is the model's bits less those of a PNG file.",
         tables=[
-            _measure_table("AUROC, 0.5 being chance and 1 perfect", metrics["auroc"]),
-            _measure_table("Average precision; chance gives the share of outliers", metrics["average_precision"]),
-            _measure_table("False-positive rate where 95 % of the outliers are found", metrics["fpr_at_95_tpr"]),
+            measure_table("AUROC, 0.5 being chance and 1 perfect", metrics["auroc"]),
+            measure_table("Average precision; chance gives the share of outliers", metrics["average_precision"]),
+            measure_table("False-positive rate where 95 % of the outliers are found", metrics["fpr_at_95_tpr"]),
         ],
         pictures=pictures,
     )
 
 
-def _measure_table(caption: str, values: Mapping[str, Mapping[str, float]]) -> Table:
+def measure_table(caption: str, values: Mapping[str, Mapping[str, float]]) -> Table:
+    """A measure of every score, one row an outlier set."""
     rows = [[name, *(f"{scores[score]:.3f}" for score in SCORES)] for name, scores in values.items()]
     return Table(caption, ["Outlier set", *SCORE_NAMES.values()], rows)
 

@@ -88,7 +88,7 @@ def log_density(settings: Settings, model: FlowModel, images: Split, *, name: st
     values = np.empty(count)
     for start in tqdm(range(0, count, size), desc=f"score {name}", unit="batch", disable=None, leave=False):
         batch = dequantise(images.images[start : start + size], seed=settings.seed)
-        values[start : start + size] = np.asarray(model.log_prob(batch))
+        values[start : start + size] = np.asarray(model.marginal_log_prob(batch))
     if not np.isfinite(values).all():
         bad = images.keys[~np.isfinite(values)]
         raise FlowModelsError(

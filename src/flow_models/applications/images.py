@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from flow_models.applications.base import Digests, Lesson, Served
+from flow_models.applications.base import Digests, Lesson, Served, one_hot
 from flow_models.applications.image_scores import log_density
 from flow_models.data.manifest import manifest_digest, read_manifest
-from flow_models.data.pipeline import load_split, training_batches
+from flow_models.data.pipeline import Split, load_split, training_batches
 from flow_models.data.shards import Index, read_index
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.likelihood import dequantise
@@ -39,12 +41,26 @@ class ImageApplication:
                 "prepare them anew"
             )
         size, seed = settings.train.batch_size, settings.seed
+        holdout, classes = load_split(SHARDS, "holdout"), self.classes()
         data = training.TrainingData(
-            batches=lambda epoch, skip: training_batches(SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip),
+            batches=lambda epoch, skip: training_batches(
+                SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip, classes=classes
+            ),
             steps_per_epoch=index.splits["train"].count // size,
-            holdout=load_split(SHARDS, "holdout").images,
+            holdout=(holdout.images, one_hot(class_numbers(holdout, classes), len(classes)))
+            if classes
+            else holdout.images,
         )
-        return Lesson(build_model(settings, index), data, index.digest)
+        return Lesson(build_model(settings, index, **self.latent(settings, index)), data, index.digest)
+
+    def classes(self) -> Sequence[str]:
+        """The class folders that the model learns to tell apart; none: it learns all images as one."""
+        return ()
+
+    def latent(self, settings: Settings, index: Index) -> dict[str, Any]:
+        """The model's ``base`` and ``about``, where they are not the default."""
+        del settings, index
+        return {}
 
     def serve(self, settings: Settings, model: FlowModel) -> Served:
         """Scores and samples, with the noise and the expected likelihood that evaluation used."""
@@ -63,6 +79,19 @@ class ImageApplication:
             data=manifest_digest(read_manifest(MANIFEST)),
             prepared=read_index(SHARDS).digest,
         )
+
+
+def class_numbers(images: Split, classes: Sequence[str]) -> NDArray[np.int64]:
+    """The place of each image's class folder in ``classes``, ``(n,)``.
+
+    Raises:
+        FlowModelsError: if an image is of none of them.
+    """
+    places = {name: number for number, name in enumerate(classes)}
+    try:
+        return np.array([places[name] for name in images.classes], np.int64)
+    except KeyError as error:
+        raise FlowModelsError(f"class {error}: not one of {', '.join(classes)}; prepare the images anew") from None
 
 
 def build_model(settings: Settings, index: Index, **options: Any) -> FlowModel:

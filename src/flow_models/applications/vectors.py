@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from flow_models.applications.base import Digests, Evaluation, Lesson, Served
+from flow_models.applications.base import Digests, Evaluation, Lesson, Served, class_base, one_hot
 from flow_models.data.tables import Columns, Rows, Table, make_table, read_table
 from flow_models.errors import FlowModelsError
 from flow_models.settings import Settings
@@ -171,30 +171,6 @@ def build_model(settings: Settings, table: Table) -> FlowModel:
         compute_dtype=choose_precision(settings.train.precision),
         reversible=settings.train.reversible,
     )
-
-
-def class_base(settings: Settings, labels: NDArray[np.int64], *, classes: int, width: int) -> dict[str, Any]:
-    """The base distribution with a mean a class.
-
-    Raises:
-        FlowModelsError: if there are not two classes with training examples.
-    """
-    counts = np.bincount(labels, minlength=classes)
-    if np.count_nonzero(counts) < 2:  # noqa: PLR2004
-        raise FlowModelsError("labels: training has one class only; a classifier needs two")
-    return {
-        "kind": "class_means",
-        "y": min(settings.partition.y or width, width),
-        "shares": ((counts + 1) / (counts + 1).sum()).tolist(),
-        "class_weight": settings.partition.class_weight,
-        "label_smoothing": settings.partition.label_smoothing,
-        "seed": settings.seed,
-    }
-
-
-def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
-    """Class numbers ``(n,)`` as rows ``(n, classes)``, the context of a model with class means."""
-    return np.eye(classes, dtype=np.float32)[labels]
 
 
 def _arrays(rows: Rows, columns: Columns, settings: Settings) -> tuple[NDArray[np.float32], ...]:

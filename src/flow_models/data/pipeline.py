@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -55,8 +56,17 @@ def load_split(folder: Path, split: str) -> Split:
     return Split(images, np.array(classes, np.str_), np.array(keys, np.str_))
 
 
+def class_counts(folder: Path, split: str) -> dict[str, int]:
+    """How many images each class folder has in a split, in the order of the folders' names."""
+    files = [str(folder / name) for name in read_index(folder).splits[split].files]
+    records = tf.data.TFRecordDataset(files).batch(1024)
+    names = records.map(lambda batch: tf.io.parse_example(batch, {"class": _FEATURES["class"]})["class"])
+    counts = Counter(name.decode() for batch in names.as_numpy_iterator() for name in batch)
+    return dict(sorted(counts.items()))
+
+
 def training_batches(
-    folder: Path, *, batch_size: int, seed: int, epoch: int, skip: int = 0
+    folder: Path, *, batch_size: int, seed: int, epoch: int, skip: int = 0, classes: Sequence[str] = ()
 ) -> tf.data.Dataset[tf.Tensor]:
     """One epoch of training images in an order that is a function of ``seed`` and ``epoch`` alone.
 
@@ -69,9 +79,11 @@ def training_batches(
         seed: of the run.
         epoch: counted from 0.
         skip: batches that were already seen in this epoch.
+        classes: the class folders, in the order of their numbers; none: classes do not matter.
 
     Returns:
-        Batches ``(batch_size, height, width, channels)``, uint8.
+        Batches ``(batch_size, height, width, channels)``, uint8; or, with ``classes``, pairs of these and the classes
+        as one-hot rows ``(batch_size, len(classes))``, float32.
 
     Raises:
         FlowModelsError: if there are fewer images than one batch.
@@ -87,7 +99,12 @@ def training_batches(
     records = _interleaved([str(folder / name) for name in files])
     shuffled = _shuffled(records, chunk=max(SHUFFLED_BYTES // prod(index.shape), batch_size), seed=(seed, epoch))
     batches = shuffled.skip(skip * batch_size).batch(batch_size, drop_remainder=True)
-    return batches.map(lambda batch: _images(batch, index.shape), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+    def parse(records: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        images = _images(records, index.shape)
+        return (images, _one_hot(records, classes)) if classes else images
+
+    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
 def vector_batches(
@@ -137,3 +154,8 @@ def _images(records: tf.Tensor, shape: Shape) -> tf.Tensor:
     content = tf.io.parse_example(records, {"image": _FEATURES["image"]})["image"]
     pixels = tf.io.decode_raw(content, tf.uint8)
     return tf.reshape(pixels, (records.shape[0], *shape))
+
+
+def _one_hot(records: tf.Tensor, classes: Sequence[str]) -> tf.Tensor:
+    names = tf.io.parse_example(records, {"class": _FEATURES["class"]})["class"]
+    return tf.cast(names[:, tf.newaxis] == tf.constant(list(classes)), tf.float32)

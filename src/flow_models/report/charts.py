@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,4 +147,44 @@ def training_history(
         if settled.size and np.ptp(settled):
             axis.set_ylim(settled.min() - 0.05 * np.ptp(settled), settled.max() + 0.05 * np.ptp(settled))
     axes[0].legend(fontsize=8, frameon=False, labelcolor=INK)
+    return figure
+
+
+def reliability_diagram(confidence: ArrayLike, accuracy: ArrayLike, share: ArrayLike) -> Figure:
+    """Accuracy against confidence, over the share of predictions in each bin.
+
+    Args:
+        confidence: mean confidence of each bin, ``(b,)``; NaN where it is empty.
+        accuracy: share of right predictions, ``(b,)``.
+        share: of all predictions, ``(b,)``.
+    """
+    filled = np.isfinite(np.asarray(confidence, np.float64))
+    at, right, heights = (np.asarray(each)[filled] for each in (confidence, accuracy, share))
+    figure = Figure(figsize=(3.6, 4.2), layout="constrained")
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=dash(1), label="perfect")
+    upper.plot(at, right, color=colour(0), marker="o", markersize=4, label="model")
+    upper.legend(frameon=False, loc="upper left")
+    label(upper, x="", y="accuracy")
+    lower.bar(at, heights, width=0.04, color=colour(0))
+    lower.set_xlim(0, 1)
+    label(lower, x="confidence", y="share")
+    return figure
+
+
+def confusion_matrix(counts: ArrayLike, *, names: Sequence[str]) -> Figure:
+    """Counts ``(k, k)`` of true classes (rows) by predicted ones (columns), shaded by their share of the row."""
+    numbers = np.asarray(counts)
+    shares = numbers / np.maximum(numbers.sum(axis=1, keepdims=True), 1)
+    side = 1.6 + 0.42 * len(names)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in zip(*np.nonzero(numbers), strict=True):
+        shade = "white" if shares[row, column] > 0.5 else INK  # noqa: PLR2004
+        axes.text(column, row, str(numbers[row, column]), ha="center", va="center", fontsize=7, color=shade)
+    label(axes, x="predicted class", y="true class")
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(visible=False)
     return figure
