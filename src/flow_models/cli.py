@@ -116,6 +116,39 @@ def register(params: Params = PARAMS, application: Application = None, as_json: 
     show(stages.register(settings), as_json=as_json)
 
 
+Model = Annotated[str, typer.Option("--model", help="A folder, or models:/NAME@champion.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same draws.")]
+
+
+@app.command()
+def sample(
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", help="A folder, replaced when all is written.")],
+    number: Annotated[int, typer.Option("--number", min=1)] = 64,
+    temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="Below 1: more typical.")] = 1.0,
+    label: Annotated[str | None, typer.Option("--label", help="The class to draw of; default: each in turn.")] = None,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw from a model: PNG files and a contact sheet, or a table of vectors."""
+    stages = _stages()
+    drawn = stages.sample(model, output, number=number, temperature=temperature, seed=seed, label=label)
+    show(drawn, as_json=as_json)
+
+
+@app.command()
+def posterior(
+    model: Model,
+    observation: Annotated[Path, typer.Option("--observation", help="CSV or .npy, a row an observation.")],
+    output: Annotated[Path, typer.Option("--output", help=".csv or .parquet, a row a draw.")],
+    number: Annotated[int, typer.Option("--number", min=1, help="Draws an observation.")] = 1000,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw from the posterior of each observation; warns of those outside anything seen in training."""
+    show(_stages().posterior(model, observation, output, number=number, seed=seed), as_json=as_json)
+
+
 @app.command()
 def promote(
     version: Annotated[int | None, typer.Option(help="Default: the challenger.")] = None,

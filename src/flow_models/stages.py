@@ -275,6 +275,39 @@ def report(settings: Settings) -> dict[str, Any]:
     }
 
 
+def sample(
+    uri: str | Path, folder: Path, *, number: int, temperature: float, seed: int, label: str | None
+) -> dict[str, Any]:
+    """Draw from a model into a folder; see ``applications.drawing``.
+
+    Raises:
+        FlowModelsError: if there is no such model, or it cannot be drawn from without an observation.
+    """
+    from flow_models.applications.drawing import write_samples
+
+    files = write_samples(load(uri), folder, number=number, temperature=temperature, seed=seed, label=label)
+    return {"samples": number, "folder": str(folder), "files": len(files)}
+
+
+def posterior(uri: str | Path, observations: Path, output: Path, *, number: int, seed: int) -> dict[str, Any]:
+    """Draw from the posterior of each observation of a file; see ``applications.drawing``.
+
+    Raises:
+        FlowModelsError: if there is no such model, or the observations are not what it takes.
+    """
+    from flow_models.applications.drawing import write_posterior
+
+    summary = write_posterior(load(uri), observations, output, number=number, seed=seed)
+    means, deviations = summary.xs("mean", axis=1, level=1), summary.xs("std", axis=1, level=1)
+    shown = {
+        f"observation {row}": {
+            str(name): f"{means.loc[row, name]:.4g} ± {deviations.loc[row, name]:.2g}" for name in means.columns
+        }
+        for row in summary.index[:10]
+    }
+    return {"observations": len(summary), "draws": number, "output": str(output), **shown}
+
+
 def load(uri: str | Path) -> FlowModel:
     """A model by its address: a folder, ``models:/NAME@champion`` or ``models:/NAME/VERSION``.
 

@@ -29,6 +29,9 @@ class Gauss:
         z = self.encode(x)
         return -0.5 * (z**2).sum(axis=1) - z.shape[1] * np.log(self.width * np.sqrt(2 * np.pi))
 
+    def marginal_log_prob(self, x: np.ndarray) -> np.ndarray:
+        return self.log_prob(x)
+
     def sample(self, number: int, *, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
         return self.decode(temperature * np.random.default_rng(seed).normal(size=(number, SIDE * SIDE)))
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from flow_models.data import pipeline
 from flow_models.data.manifest import build_manifest
-from flow_models.data.pipeline import load_split, training_batches
+from flow_models.data.pipeline import class_counts, load_split, training_batches, vector_batches
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError
@@ -59,6 +59,25 @@ def test_more_images_than_are_shuffled_together_are_all_shown(shards: Path, monk
 
 def test_batches_have_a_static_shape(shards: Path) -> None:
     assert training_batches(shards, batch_size=8, seed=0, epoch=0).element_spec.shape == (8, 128, 128, 1)
+
+
+def test_classes_come_as_one_hot_rows_beside_the_images(shards: Path) -> None:
+    images, classes = next(iter(training_batches(shards, batch_size=8, seed=0, epoch=0, classes=["ape", "cat"])))
+    assert images.shape == (8, 128, 128, 1)
+    np.testing.assert_array_equal(classes, [[0, 1]] * 8)
+    assert class_counts(shards, "train") == {"cat": len(load_split(shards, "train").images)}
+
+
+def test_vectors_are_shown_once_an_epoch_with_what_is_known_of_them() -> None:
+    x = np.arange(10, dtype=np.float32)[:, None]
+    epochs = [list(vector_batches([x, -x], batch_size=3, seed=0, epoch=epoch)) for epoch in (0, 0, 1)]
+    first, again, other = [np.concatenate([batch[0] for batch in each])[:, 0] for each in epochs]
+    assert len(set(first)) == 9
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert all(np.array_equal(batch[0], -batch[1]) for batch in epochs[0])
+    (last,) = vector_batches([x], batch_size=3, seed=0, epoch=0, skip=2)
+    np.testing.assert_array_equal(last[:, 0], first[6:])
 
 
 def test_a_batch_larger_than_the_data_is_refused(shards: Path) -> None:

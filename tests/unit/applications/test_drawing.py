@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from flow_models.applications.drawing import read_observations, write_posterior, write_samples
+from flow_models.errors import FlowModelsError
+from flow_models.evaluation.novelty import Seen
+from flow_models.model import FlowModel
+
+GLOW = {"image_shape": (4, 4, 1), "levels": 1, "steps": 1, "hidden_channels": 4}
+VECTORS = {"features": 3, "layers": 2, "hidden": [8]}
+CLASSES = {"kind": "class_means", "y": 2, "shares": [0.5, 0.5]}
+
+
+@pytest.fixture
+def conditional() -> FlowModel:
+    seen = Seen.of(np.random.default_rng(0).normal(size=(500, 2)))
+    about = {"x": ["a", "b", "c"], "y": ["up", "down"], "seen": seen.to_json()}
+    return FlowModel("realnvp", {**VECTORS, "context_width": 2}, about=about)
+
+
+def sampled(model: FlowModel, folder: Path, **options: Any) -> list[str]:
+    return write_samples(model, folder, **{"number": 5, "temperature": 0.7, "seed": 3, **options})
+
+
+def test_images_are_files_that_name_their_seed_beside_a_contact_sheet(tmp_path: Path) -> None:
+    files = sampled(FlowModel("glow", GLOW), tmp_path / "drawn")
+    assert files == ["00000.png", "00001.png", "00002.png", "00003.png", "00004.png", "contact_sheet.png"]
+    image = Image.open(tmp_path / "drawn/00002.png")
+    assert (image.size, image.text["seed"], image.text["temperature"]) == ((4, 4), "3", "0.7")
+
+
+def test_vectors_are_a_table_with_their_classes_in_turn(tmp_path: Path) -> None:
+    about = {"x": ["a", "b", "c"], "classes": ["low", "high"]}
+    model = FlowModel("realnvp", VECTORS, base=CLASSES, about=about)
+    sampled(model, tmp_path / "drawn")
+    table = pd.read_csv(tmp_path / "drawn/samples.csv")
+    assert list(table) == ["a", "b", "c", "class"]
+    assert list(table["class"]) == ["low", "high", "low", "high", "low"]
+    sampled(model, tmp_path / "drawn", label="high")
+    assert set(pd.read_csv(tmp_path / "drawn/samples.csv")["class"]) == {"high"}
+
+
+def test_an_unknown_class_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    model = FlowModel("realnvp", VECTORS, base=CLASSES, about={"x": list("abc"), "classes": ["low", "high"]})
+    with pytest.raises(FlowModelsError, match="--label middle: no such class; known: low, high"):
+        sampled(model, tmp_path / "drawn", label="middle")
+    with pytest.raises(FlowModelsError, match="trained without classes"):
+        sampled(FlowModel("realnvp", VECTORS), tmp_path / "drawn", label="low")
+
+
+def test_a_model_that_needs_an_observation_says_which_command_draws_from_it(
+    conditional: FlowModel, tmp_path: Path
+) -> None:
+    with pytest.raises(FlowModelsError, match="`flow-models posterior` draws from it"):
+        sampled(conditional, tmp_path / "drawn")
+    with pytest.raises(FlowModelsError, match="`flow-models sample` draws from it"):
+        write_posterior(FlowModel("realnvp", VECTORS), Path("y.csv"), tmp_path / "x.csv", number=2, seed=0)
+
+
+def test_a_posterior_has_a_row_a_draw_and_a_summary_a_parameter(conditional: FlowModel, tmp_path: Path) -> None:
+    (tmp_path / "y.csv").write_text("down,up\n0.1,0.2\n0.3,0.4\n")
+    summary = write_posterior(conditional, tmp_path / "y.csv", tmp_path / "x.parquet", number=7, seed=0)
+    table = pd.read_parquet(tmp_path / "x.parquet")
+    assert list(table) == ["observation", "a", "b", "c"]
+    assert list(table["observation"]) == [0] * 7 + [1] * 7
+    assert summary.loc[1, ("b", "mean")] == pytest.approx(table["b"][7:].mean(), rel=1e-5)
+
+
+def test_an_observation_outside_all_training_is_warned_of_with_how_far(
+    conditional: FlowModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    np.save(tmp_path / "y.npy", [[0.0, 0.0], [0.0, 40.0]])
+    with caplog.at_level(logging.WARNING):
+        write_posterior(conditional, tmp_path / "y.npy", tmp_path / "x.csv", number=2, seed=0)
+    (warning,) = caplog.messages
+    assert "observation 1" in warning
+    assert "down is 40" in warning
+
+
+def test_named_columns_are_put_in_order(tmp_path: Path) -> None:
+    (tmp_path / "y.csv").write_text("b,extra,a\n2,9,1\n")
+    np.testing.assert_array_equal(read_observations(tmp_path / "y.csv", names=["a", "b"]), [[1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a\n1\n", "1 columns, but the model observes 2: a, b"),
+        ("a,b\n1,nan\n", "row 0, b is not finite"),
+        ("a,b\n1,x\n", "not a table of numbers"),
+        (None, "no such file"),
+    ],
+)
+def test_observations_that_are_none_are_refused(content: str | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "y.csv").write_text(content)
+    with pytest.raises(FlowModelsError, match=message):
+        read_observations(tmp_path / "y.csv", names=["a", "b"])
