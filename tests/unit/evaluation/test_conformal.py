@@ -75,6 +75,11 @@ def test_benjamini_hochberg_steps_up_to_the_last_p_value_under_the_line() -> Non
     assert benjamini_hochberg([0.9, 0.03, 0.001, 0.035], level=0.05).tolist() == [False, True, True, True]
 
 
+def test_a_p_value_on_the_line_is_a_discovery_though_rounding_puts_it_above() -> None:
+    assert 0.05 * 3 > 0.15
+    assert benjamini_hochberg([0.05, 0.9, 0.9], level=0.15).tolist() == [True, False, False]
+
+
 @settings(deadline=None)
 @given(p=st.lists(twentieths, min_size=1, max_size=12), level=twentieths)
 def test_discoveries_are_the_smallest_p_values_up_to_and_on_the_line(p: list[int], level: int) -> None:
