@@ -87,9 +87,10 @@ def test_the_seed_of_the_simulations_may_be_that_of_the_test() -> None:
 
 
 def test_a_few_far_samples_do_not_move_the_references() -> None:
-    wrong = simulate(500, 50, 2, seed=0, width=0.6)
-    wrong.samples[::100, 0] = 1e6
-    assert calibration.uniformity_p_value(tarp(wrong, 0)) < 0.01
+    posterior = simulate(500, 50, 2, seed=0)
+    before = tarp(posterior, 0)
+    posterior.samples[::100, 0] = 1e6
+    assert np.abs(tarp(posterior, 0) - before).mean() < 0.05
 
 
 def test_a_parameter_that_never_varies_is_no_obstacle() -> None:
