@@ -52,8 +52,8 @@ class GravityInversion:
 def prism_attraction(left: Array, right: Array, depth: Array, *, contrast: float = CONTRAST) -> Array:
     """Vertical attraction of prisms from the surface down to ``depth``, endless across the line, in mGal.
 
-    It is 2Gρ∬ z/(s² + z²) ds dz = Gρ·[s·ln(1 + d²/s²) + 2d·arctan(s/d)] between the edges s, and becomes the
-    Bouguer slab's 2πGρd when these are far away.
+    It is 2GC∬ z/(s² + z²) ds dz = GC·[s·ln(1 + d²/s²) + 2d·arctan(s/d)] between the edges s, of contrast C and depth
+    d, and becomes the Bouguer slab's 2πGCd when the edges are far away.
 
     Args:
         left: nearer edge less the station's place, km; the three are broadcast.
@@ -70,7 +70,8 @@ def prism_attraction(left: Array, right: Array, depth: Array, *, contrast: float
 def sensitivity(x: Array) -> Array:
     """∂gravity/∂depth, ``(n, 40)`` to ``(n, 20, 40)``, mGal/km: that of the strip at each prism's bottom."""
     (left, right), depth = edge_offsets(), x[:, None]
-    return 2 * GRAVITY_UNIT * CONTRAST * (np.arctan(right / depth) - np.arctan(left / depth))
+    angle: Array = np.arctan(right / depth) - np.arctan(left / depth)
+    return 2 * GRAVITY_UNIT * CONTRAST * angle
 
 
 def station_places() -> Array:
@@ -109,7 +110,8 @@ def log_depth_prior() -> tuple[Array, Array]:
     along = places[:, 0] / (PRISMS * PRISM_WIDTH)
     mean = np.log(MEDIAN_DEPTH * (1 - (2 * along - 1) ** 4))
     distance = np.sqrt(3) * cdist(places, places) / LENGTH
-    return mean, LOG_SCALE * np.linalg.cholesky((1 + distance) * np.exp(-distance))
+    factor: Array = np.linalg.cholesky((1 + distance) * np.exp(-distance))
+    return mean, LOG_SCALE * factor
 
 
 def _antiderivative(offset: Array, depth: Array) -> Array:
