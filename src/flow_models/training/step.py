@@ -25,9 +25,10 @@ class Stepper(tf.Module):
         model: to train, in place.
         settings: of the optimizer and the average.
         seed: of the noise that each step adds; the noise is a function of (seed, step) alone.
+        xla: whether XLA compiles the step.
     """
 
-    def __init__(self, model: FlowModel, settings: TrainSettings, *, seed: int) -> None:
+    def __init__(self, model: FlowModel, settings: TrainSettings, *, seed: int, xla: bool = False) -> None:
         super().__init__(name="stepper")
         self._model, self._settings, self._seed = model, settings, seed
         images = len(model.event_shape) > 1
@@ -40,7 +41,7 @@ class Stepper(tf.Module):
         self.best = tf.Variable(start, name="best")
         self.optimizer = tf_keras.optimizers.Adam()
         self.optimizer.build([self.weights])
-        self.step = tf.function(self._step, autograph=False)
+        self.step = tf.function(self._step, autograph=False, jit_compile=xla or None)
         self.evaluate = tf.function(self._evaluate, autograph=False)
 
     def initialise(self, batch: Batch) -> None:
@@ -55,7 +56,7 @@ class Stepper(tf.Module):
         self._flat.write(vector)
 
     def _step(self, batch: Batch, index: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take one step; returns the loss of the batch, and whether all was finite.
+        """Take one step; returns the loss of the batch and the norm of its gradient, NaN if either is not finite.
 
         A step that is not finite is left out: weights, moments and average stay as they were.
         """
@@ -69,10 +70,14 @@ class Stepper(tf.Module):
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         clipped = gradient * tf.minimum(1.0, self._settings.clip_norm / norm)
         tf.cond(finite, lambda: self._apply(clipped, index, rate), lambda: None)
-        return loss, finite
+        return loss, tf.where(finite, norm, math.nan)
 
     def _apply(self, gradient: tf.Tensor, index: tf.Tensor, rate: tf.Tensor) -> None:
         self.optimizer.learning_rate.assign(rate)
+        if self._settings.weight_decay:
+            # Decoupled (Loshchilov & Hutter 2019, algorithm 2, line 12). Not tf_keras's AdamW, which would decay all of
+            # the one vector: towards zero, a normalisation's scale or a bias is no simpler.
+            self.weights.assign_sub(rate * self._settings.weight_decay * self._flat.kernels() * self.weights)
         self.optimizer.apply_gradients([(gradient, self.weights)])
         self._flat.write(self.weights)
         # A young average would otherwise remember the random start for long (Adam's bias, seen again).
