@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from flow_models.registry.promotion import Version
     from flow_models.registry.provenance import Provenance
     from flow_models.training import Outcome
+    from flow_models.training.listeners import Listener
     from flow_models.validation.images import Validation
 
 CHECKPOINTS = Path("checkpoints")
+TENSORBOARD = Path("tensorboard")
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ def train(settings: Settings) -> Outcome:
     from flow_models.data.pipeline import load_split, training_batches
     from flow_models.data.shards import read_index
     from flow_models.model import FlowModel
-    from flow_models.training.precision import choose_precision
+    from flow_models.training.precision import choose_compute
 
     index = read_index(SHARDS)
     if index.shape != settings.data.shape:
@@ -130,11 +132,12 @@ def train(settings: Settings) -> Outcome:
         )
     size, seed = settings.train.batch_size, settings.seed
     run = CHECKPOINTS / settings.application / fingerprint(index.digest, settings.model, settings.train, seed)
+    compute = choose_compute(settings.train, run=run)
     return training.train(
         FlowModel(
             settings.model.architecture,
             {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": seed},
-            compute_dtype=choose_precision(settings.train.precision),
+            compute_dtype=compute.dtype,
             reversible=settings.train.reversible,
         ),
         training.TrainingData(
@@ -146,6 +149,8 @@ def train(settings: Settings) -> Outcome:
         seed=seed,
         folder=settings.model_folder,
         checkpoints=run,
+        xla=compute.xla,
+        listeners=_listeners(settings, run),
     )
 
 
@@ -272,6 +277,18 @@ def load(uri: str | Path) -> FlowModel:
     from flow_models.registry.load import resolve
 
     return FlowModel.load(resolve(uri))
+
+
+def _listeners(settings: Settings, run: Path) -> list[Listener]:
+    """Who follows a training: MLflow, and TensorBoard if it is wanted."""
+    from flow_models.registry import live, runs
+    from flow_models.training.tensorboard import TensorBoard
+
+    parameters = runs.training_parameters(settings)
+    mlflow = live.LiveRun(experiment=settings.application, parameters=parameters, checkpoints=run)
+    if not settings.train.tensorboard:
+        return [mlflow]
+    return [mlflow, TensorBoard(TENSORBOARD / settings.application / run.name)]
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:
