@@ -69,6 +69,7 @@ class TrainSettings(Section):
     epochs: int = Field(100, ge=1)
     minutes: Annotated[float, Field(gt=0)] | None = None
     batch_size: int = Field(64, ge=1)
+    dequantisation: Literal["uniform", "variational"] = "uniform"
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)

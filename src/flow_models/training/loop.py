@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_WITH_NONFINITE = 10
 EVALUATION_BATCH = 256
-UNITS = {"bits_per_dim": "bits/dim", "nats": "nats"}
+UNITS = {"bits_per_dim": "bits/dim", "variational_bits_per_dim": "variational bits/dim", "nats": "nats"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; the likelihood is in bits per dimension for images, in nats for vectors."""
+    """How a run ended; the likelihood is in bits per dimension for images, in nats for vectors.
+
+    ``bits_per_dim`` are those of uniform noise, ``variational_bits_per_dim`` the bound with the noise that was learned.
+    """
 
     reason: str
     steps: int
@@ -196,7 +199,7 @@ class _Run:
         return tqdm(
             total=self._total * size,
             initial=self._progress.step * size,
-            unit=" img" if self._stepper.unit == "bits_per_dim" else " vectors",
+            unit=" vectors" if self._stepper.unit == "nats" else " img",
             unit_scale=True,
             desc="train",
             disable=None,

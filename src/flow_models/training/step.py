@@ -8,8 +8,10 @@ from typing import TypeAlias
 import tensorflow as tf
 import tf_keras
 
+from flow_models.errors import FlowModelsError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
+from flow_models.training.dequantisation import VariationalNoise
 from flow_models.training.flat import FlatWeights
 
 Batch: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
@@ -26,6 +28,9 @@ class Stepper(tf.Module):
         settings: of the optimizer and the average.
         seed: of the noise that each step adds; the noise is a function of (seed, step) alone.
         xla: whether XLA compiles the step.
+
+    Raises:
+        FlowModelsError: if the noise on integers is to be learned, but the data are vectors.
     """
 
     def __init__(self, model: FlowModel, settings: TrainSettings, *, seed: int, xla: bool = False) -> None:
@@ -33,8 +38,16 @@ class Stepper(tf.Module):
         self._model, self._settings, self._seed = model, settings, seed
         images = len(model.event_shape) > 1
         self.unit = "bits_per_dim" if images else "nats"
+        self._noise: VariationalNoise | None = None
+        if settings.dequantisation == "variational":
+            if not images:
+                raise FlowModelsError("train.dequantisation: variational noise is for images, not vectors; use uniform")
+            self.unit = "variational_bits_per_dim"
+            self._noise = VariationalNoise(model.event_shape, seed=seed, dtype=model.dtype)
         self._nats = model.dimensions * math.log(2) if images else 1.0
-        self._flat = FlatWeights(model.bijector.trainable_variables)
+        learned = self._noise.trainable_variables if self._noise else ()
+        self._trained = [*model.bijector.trainable_variables, *learned]
+        self._flat = FlatWeights(self._trained)
         start = self._flat.read()
         self.weights = tf.Variable(start, name="weights")
         self.average = tf.Variable(start, name="average")
@@ -46,7 +59,7 @@ class Stepper(tf.Module):
 
     def initialise(self, batch: Batch) -> None:
         """Start from the data: the layers that normalise take their scales from this batch."""
-        x, *context = self._prepared(batch, noise=-1)
+        (x, *context), _ = self._prepared(batch, noise=-1)
         self._model.bijector.initialise(x, *context)
         for vector in (self.weights, self.average, self.best):
             vector.assign(self._flat.read())
@@ -60,12 +73,12 @@ class Stepper(tf.Module):
 
         A step that is not finite is left out: weights, moments and average stay as they were.
         """
-        inputs = self._prepared(batch, noise=index)
-        variables = self._model.bijector.trainable_variables
         with tf.GradientTape() as tape:
+            inputs, log_noise = self._prepared(batch, noise=index)
             # Not the compiled function, whose signature leaves the size of the batch open.
-            loss = -tf.reduce_mean(self._model.log_prob.python_function(*inputs)) / self._nats
-        gradient = self._flat.flatten(tape.gradient(loss, variables))
+            log_prob = self._model.log_prob.python_function(*inputs)
+            loss = -tf.reduce_mean(log_prob - log_noise) / self._nats
+        gradient = self._flat.flatten(tape.gradient(loss, self._trained))
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         clipped = gradient * tf.minimum(1.0, self._settings.clip_norm / norm)
@@ -87,13 +100,19 @@ class Stepper(tf.Module):
 
     def _evaluate(self, batch: Batch, index: tf.Tensor) -> tf.Tensor:
         """The loss of each example, ``[batch]``, with noise that is the same at every call."""
-        return -self._model.log_prob(*self._prepared(batch, noise=-2 - index)) / self._nats
+        inputs, log_noise = self._prepared(batch, noise=-2 - index)
+        return -(self._model.log_prob(*inputs) - log_noise) / self._nats
 
-    def _prepared(self, batch: Batch, *, noise: tf.Tensor | int) -> list[tf.Tensor]:
-        """``x``, and the context if there is one, as the model takes them."""
+    def _prepared(self, batch: Batch, *, noise: tf.Tensor | int) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """``x``, and the context if there is one, as the model takes them; and the log-density of the noise."""
         x, *context = batch if isinstance(batch, tuple) else (batch,)
-        dtype = self._model.dtype
-        return [dequantise(x, seed=[self._seed, noise], dtype=dtype), *(tf.cast(each, dtype) for each in context)]
+        dtype, seed = self._model.dtype, [self._seed, noise]
+        others = [tf.cast(each, dtype) for each in context]
+        if self._noise and x.dtype.is_integer:
+            integers = tf.cast(x, dtype)
+            added, log_noise = self._noise.draw(integers, seed=seed)
+            return [integers + added, *others], log_noise
+        return [dequantise(x, seed=seed, dtype=dtype), *others], tf.zeros([], dtype)
 
 
 def dequantise(batch: tf.Tensor, *, seed: list[tf.Tensor | int], dtype: tf.DType) -> tf.Tensor:
