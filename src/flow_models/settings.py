@@ -15,6 +15,7 @@ from flow_models.errors import FlowModelsError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
+Compilation = Literal["auto", "graph", "xla"]
 
 
 class Section(BaseModel):
@@ -114,14 +115,26 @@ class TrainSettings(Section):
     epochs: int = Field(100, ge=1)
     minutes: Annotated[float, Field(gt=0)] | None = None
     batch_size: int = Field(64, ge=1)
+    dequantisation: Literal["uniform", "variational"] = "uniform"
+    optimizer: Literal["adam", "adamw"] = "adam"
+    weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(100, ge=0)
+    decay: Literal["cosine", "exponential"] = "cosine"
     clip_norm: float = Field(50.0, gt=0)
     averaging: float = Field(0.99, ge=0, lt=1)
     patience: int = Field(20, ge=1)
     checkpoint_minutes: float = Field(1.0, ge=0)
     precision: Precision = "auto"
+    compile: Compilation = "auto"
     reversible: bool = False
+    tensorboard: bool = False
+
+    @model_validator(mode="after")
+    def _only_adamw_decays(self) -> TrainSettings:
+        if self.weight_decay and self.optimizer != "adamw":
+            raise ValueError(f"weight_decay is {self.weight_decay}, which optimizer {self.optimizer} lacks; use adamw")
+        return self
 
 
 class EvaluateSettings(Section):

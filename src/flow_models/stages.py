@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     from flow_models.registry.promotion import Version
     from flow_models.registry.provenance import Provenance
     from flow_models.training import Outcome
+    from flow_models.training.listeners import Listener
     from flow_models.validation.checkpoint import Validation
 
 CHECKPOINTS = Path("checkpoints")
+TENSORBOARD = Path("tensorboard")
 
 
 @dataclass(frozen=True)
@@ -147,16 +149,21 @@ def train(settings: Settings) -> Outcome:
     """
     from flow_models import training
     from flow_models.applications import find_application
+    from flow_models.training.precision import choose_compute
 
     lesson = find_application(settings.application).learn(settings)
     made_with = fingerprint(lesson.digest, settings.model, settings.partition, settings.train, settings.seed)
+    run = CHECKPOINTS / settings.label / made_with
+    compute = choose_compute(settings.train, run=run)
     return training.train(
-        lesson.model,
+        lesson.model(compute_dtype=compute.dtype, reversible=settings.train.reversible),
         lesson.data,
         settings.train,
         seed=settings.seed,
         folder=settings.model_folder,
-        checkpoints=CHECKPOINTS / settings.label / made_with,
+        checkpoints=run,
+        xla=compute.xla,
+        listeners=_listeners(settings, run),
     )
 
 
@@ -318,6 +325,18 @@ def load(uri: str | Path) -> FlowModel:
     from flow_models.registry.load import resolve
 
     return FlowModel.load(resolve(uri))
+
+
+def _listeners(settings: Settings, run: Path) -> list[Listener]:
+    """Who follows a training: MLflow, and TensorBoard if it is wanted."""
+    from flow_models.registry import live, runs
+    from flow_models.training.tensorboard import TensorBoard
+
+    parameters = runs.training_parameters(settings)
+    mlflow = live.LiveRun(experiment=settings.application, parameters=parameters, checkpoints=run)
+    if not settings.train.tensorboard:
+        return [mlflow]
+    return [mlflow, TensorBoard(TENSORBOARD / settings.application / run.name)]
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:

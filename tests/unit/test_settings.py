@@ -30,6 +30,8 @@ def test_the_projects_own_file_is_valid() -> None:
         ("train: {epochs: 1.5}", "train.epochs"),
         ("train: {epochs: 0}", "train.epochs: Input should be greater than or equal to 1 (found 0)"),
         ("train: {precision: float16}", "train.precision"),
+        ("train: {weight_decay: 0.1}", "train: weight_decay is 0.1, which optimizer adam lacks; use adamw"),
+        ("train: {decay: linear}", "train.decay"),
         ("data: {channels: 2}", "data.channels"),
         ("data: {height: 30}", "data.height is 30, which model.levels = 2 cannot halve 2 times; use a multiple of 4"),
         ("register: {gate: {bits_per_dim: {}}}", "needs min, max or both"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -64,9 +64,15 @@ class Application(Protocol):
 
 @dataclass(frozen=True)
 class Lesson:
-    """A model at its start, what it learns from, and the digest of that."""
+    """What is to be learned.
 
-    model: FlowModel
+    Attributes:
+        model: builds the model at its start, given how it computes: ``compute_dtype`` and ``reversible``.
+        data: what it learns from.
+        digest: of the data.
+    """
+
+    model: Callable[..., FlowModel]
     data: TrainingData
     digest: str
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,21 +95,19 @@ def class_numbers(images: Split, classes: Sequence[str]) -> NDArray[np.int64]:
         raise FlowModelsError(f"class {error}: not one of {', '.join(classes)}; prepare the images anew") from None
 
 
-def build_model(settings: Settings, index: Index, **options: Any) -> FlowModel:
-    """A flow of the prepared images at its start.
+def build_model(settings: Settings, index: Index, **options: Any) -> Callable[..., FlowModel]:
+    """Builds a flow of the prepared images at its start.
 
     Raises:
         FlowModelsError: if the architecture is not one for images.
     """
     from flow_models.model import FlowModel
-    from flow_models.training.precision import choose_precision
 
     if settings.model.architecture != "glow":
         raise FlowModelsError(f"model.architecture: {settings.model.architecture} is for vectors; images take glow")
-    return FlowModel(
+    return partial(
+        FlowModel,
         settings.model.architecture,
         {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": settings.seed},
-        compute_dtype=choose_precision(settings.train.precision),
-        reversible=settings.train.reversible,
         **options,
     )

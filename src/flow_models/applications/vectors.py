@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -144,10 +146,9 @@ def held_out(rows: Rows, settings: Settings) -> dict[str, Rows]:
     return {"train": _slice(rows, slice(0, kept)), "holdout": _slice(rows, slice(kept, None))}
 
 
-def build_model(settings: Settings, table: Table) -> FlowModel:
-    """A flow of the table's rows at its start, conditional in the way that ``partition`` says."""
+def build_model(settings: Settings, table: Table) -> Callable[..., FlowModel]:
+    """Builds a flow of the table's rows at its start, conditional in the way that ``partition`` says."""
     from flow_models.model import FlowModel
-    from flow_models.training.precision import choose_precision
 
     columns = table.columns
     options: dict[str, Any] = settings.model.model_dump(exclude={"architecture"})
@@ -163,13 +164,12 @@ def build_model(settings: Settings, table: Table) -> FlowModel:
         support = [*support, *[(None, None)] * len(columns.noise)] if support is not None else None
         base = {"kind": "observed_part", "y": len(columns.y), "noise": len(columns.noise)}
     options |= {"features": features, "support": support, "seed": settings.seed}
-    return FlowModel(
+    return partial(
+        FlowModel,
         settings.model.architecture,
         options,
         base=base,
         about=_about(settings, table),
-        compute_dtype=choose_precision(settings.train.precision),
-        reversible=settings.train.reversible,
     )
 
 

@@ -6,7 +6,6 @@ import csv
 import json
 import math
 import re
-import time
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,9 +15,10 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric
 
 from flow_models.errors import FlowModelsError
+from flow_models.registry.curves import log_rows
+from flow_models.registry.live import open_run_of
 from flow_models.registry.provenance import Provenance
 from flow_models.registry.tracking import experiment_id, explained
 from flow_models.settings import Settings
@@ -26,11 +26,12 @@ from flow_models.settings import Settings
 METRICS = "metrics.json"
 HISTORY = "history.csv"
 REGISTERED = "registered.json"
-BATCH = 500  # MLflow takes at most 1,000 metrics in one request
 
 
 def log_run(client: MlflowClient, settings: Settings, made_from: Provenance, *, tags: Mapping[str, str]) -> str:
     """Record what the stages before left in ``models/<application>`` and ``reports/<application>``.
+
+    The run is the one in which the model was trained, or a new one where that may not be; see ``open_run_of``.
 
     Args:
         client: of the store, from ``connect``.
@@ -47,7 +48,8 @@ def log_run(client: MlflowClient, settings: Settings, made_from: Provenance, *, 
     metrics = read_metrics(settings.report_folder / METRICS)
     with explained("record the run"):
         experiment = experiment_id(client, settings.label)
-        with mlflow.start_run(experiment_id=experiment) as run:
+        trained_in = open_run_of(client, settings.model_folder, parameters(settings))
+        with mlflow.start_run(run_id=trained_in, experiment_id=experiment) as run:
             # The tag by which MLflow's own page shows and links the commit.
             mlflow.set_tags({**tags, **made_from.tags(), "mlflow.source.git.commit": made_from.commit})
             mlflow.log_params(parameters(settings))
@@ -74,6 +76,12 @@ def parameters(settings: Settings) -> dict[str, str]:
     """Every setting by its place in params.yaml, as text: ``train.batch_size``."""
     content = settings.model_dump(mode="json", by_alias=True)
     return {mlflow_name(key): value if isinstance(value, str) else json.dumps(value) for key, value in _leaves(content)}
+
+
+def training_parameters(settings: Settings) -> dict[str, str]:
+    """Those parameters that a training depends on, whatever is set anew before its model is registered."""
+    fixed = ("application", "seed", "model.", "train.")
+    return {name: value for name, value in parameters(settings).items() if name.startswith(fixed)}
 
 
 def mlflow_name(name: str) -> str:
@@ -110,17 +118,9 @@ def _dataset(made_from: Provenance) -> MetaDataset:
 
 
 def _log_history(client: MlflowClient, run_id: str, path: Path) -> None:
-    """Each column of the training history becomes a curve over the steps."""
-    now = int(time.time() * 1000)
+    """What the run does not have from the training itself."""
     with path.open(newline="", encoding="utf-8") as file:
-        curves = [
-            Metric(column, float(value), now, int(row["step"]))
-            for row in csv.DictReader(file)
-            for column, value in row.items()
-            if column != "step" and value  # an empty cell: not measured at that step
-        ]
-    for start in range(0, len(curves), BATCH):
-        client.log_batch(run_id, metrics=curves[start : start + BATCH])
+        log_rows(client, run_id, csv.DictReader(file))
 
 
 def _log_report(folder: Path) -> None:

@@ -31,3 +31,14 @@ class FlatWeights:
         """Set the weights."""
         for variable, part in zip(self._variables, tf.split(vector, self._sizes), strict=True):
             variable.assign(tf.reshape(part, variable.shape))
+
+    def kernels(self) -> tf.Tensor:
+        """1 where a weight belongs to the kernel of a network's layer, and 0 elsewhere: ``[parameters]``.
+
+        Known by their name, for stacked biases are matrices too.
+        """
+        parts = [
+            tf.fill([size], tf.cast(variable.name.partition(":")[0] == "kernel", variable.dtype))
+            for variable, size in zip(self._variables, self._sizes, strict=True)
+        ]
+        return tf.concat(parts, axis=0)

@@ -6,7 +6,7 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.training.checkpoints import Checkpoints
 from flow_models.training.interruption import Interruption
+from flow_models.training.listeners import Listener, Row
 from flow_models.training.schedule import learning_rate
 from flow_models.training.step import Batch, Stepper
 
@@ -28,7 +29,12 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_WITH_NONFINITE = 10
 EVALUATION_BATCH = 256
-UNITS = {"bits_per_dim": "bits/dim", "nats": "nats", "loss": "loss"}
+UNITS = {
+    "bits_per_dim": "bits/dim",
+    "variational_bits_per_dim": "variational bits/dim",
+    "nats": "nats",
+    "loss": "loss",
+}
 
 
 @dataclass(frozen=True)
@@ -51,19 +57,34 @@ class TrainingData:
 
 @dataclass
 class Progress:
-    """How far a run is; what a checkpoint holds beside the tensors."""
+    """How far a run is; what a checkpoint holds beside the tensors.
+
+    Attributes:
+        step: how many there were, left-out ones included.
+        seconds: that they took.
+        best: held-out loss, and ``best_epoch``, from 0, when it was.
+        skipped: steps that were left out, for they were not finite.
+        taken: the other steps of the epoch that is not over, and the sums of their ``losses`` and gradients' ``norms``.
+        history: a row for each epoch that is over.
+    """
 
     step: int = 0
     seconds: float = 0.0
     best: float = math.inf
     best_epoch: int = -1
     skipped: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
+    taken: int = 0
+    losses: float = 0.0
+    norms: float = 0.0
+    history: list[Row] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; the likelihood is in bits per dimension for images, in nats for vectors."""
+    """How a run ended; the likelihood is in bits per dimension for images, in nats for vectors.
+
+    ``bits_per_dim`` are those of uniform noise, ``variational_bits_per_dim`` the bound with the noise that was learned.
+    """
 
     reason: str
     steps: int
@@ -75,12 +96,21 @@ class Outcome:
 
 
 def train(
-    model: FlowModel, data: TrainingData, settings: TrainSettings, *, seed: int, folder: Path, checkpoints: Path
+    model: FlowModel,
+    data: TrainingData,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    folder: Path,
+    checkpoints: Path,
+    xla: bool = False,
+    listeners: Sequence[Listener] = (),
 ) -> Outcome:
     """Fit by exact maximum likelihood, and save the best averaged weights and ``history.csv`` to ``folder``.
 
     A run that was interrupted continues from its last checkpoint in ``checkpoints``, a folder that
     belongs to these settings and these data; it is removed when the model is saved.
+    ``xla``: whether XLA compiles the step. ``listeners`` hear of each epoch.
 
     Raises:
         FlowModelsError: if the loss stays non-finite, or the data are fewer than one batch.
@@ -89,18 +119,25 @@ def train(
         raise FlowModelsError(
             f"train.batch_size: {settings.batch_size} is more than there are training examples; use a smaller one"
         )
-    return _Run(model, data, settings, seed=seed, checkpoints=checkpoints).to_the_end(folder)
+    run = _Run(model, data, settings, Stepper(model, settings, seed=seed, xla=xla), checkpoints, listeners)
+    return run.to_the_end(folder)
 
 
 class _Run:
     """The state of one run and the steps that move it."""
 
     def __init__(
-        self, model: FlowModel, data: TrainingData, settings: TrainSettings, *, seed: int, checkpoints: Path
+        self,
+        model: FlowModel,
+        data: TrainingData,
+        settings: TrainSettings,
+        stepper: Stepper,
+        checkpoints: Path,
+        listeners: Sequence[Listener],
     ) -> None:
         self._model, self._data, self._settings = model, data, settings
-        self._stepper = Stepper(model, settings, seed=seed)
-        tensors = tf.train.Checkpoint(stepper=self._stepper, fixed=model.non_trainable_variables)
+        self._stepper, self._listeners = stepper, listeners
+        tensors = tf.train.Checkpoint(stepper=stepper, fixed=model.non_trainable_variables)
         self._checkpoints = Checkpoints(checkpoints, tensors)
         self._progress = Progress()
         self._total = settings.epochs * data.steps_per_epoch
@@ -110,13 +147,23 @@ class _Run:
 
     def to_the_end(self, folder: Path) -> Outcome:
         self._start()
-        done = self._progress.step
-        with (
-            self._interruption,
-            tqdm(total=self._total, initial=done, unit="step", desc="train", disable=None, smoothing=0.1) as bar,
-        ):
-            reason = self._epochs(bar)
-        return self._finish(folder, reason)
+        saved: Path | None = None
+        try:
+            for listener in self._listeners:
+                listener.on_start(self._progress.history)
+            with self._interruption, self._bar() as bar:
+                reason = self._epochs(bar)
+            self._save_model(folder)
+            saved = folder
+        finally:
+            for listener in self._listeners:
+                listener.on_end(saved)
+        self._checkpoints.clear()
+        progress = self._progress
+        epochs = int(progress.history[-1]["epoch"])
+        return Outcome(
+            reason, progress.step, epochs, self._seconds(), progress.best, self._stepper.unit, progress.skipped
+        )
 
     def _start(self) -> None:
         """From the last checkpoint, or from the data."""
@@ -133,33 +180,59 @@ class _Run:
         """Train until a limit is met, and say which."""
         per_epoch = self._data.steps_per_epoch
         while True:
-            epoch, done = divmod(self._progress.step, per_epoch)
+            # Not by the step: a checkpoint may lie between an epoch's last step and its end.
+            epoch = len(self._progress.history)
+            done = self._progress.step - epoch * per_epoch
             if epoch >= self._settings.epochs:
                 return f"all {epoch} epochs done"
-            losses = []
+            first, started = self._progress.step, time.monotonic()
             for batch in self._data.batches(epoch, done):
-                losses.append(self._step(batch))
-                bar.update()
+                self._step(batch)
+                self._advance(bar)
                 if self._fraction() >= 1:
                     break
-            self._close_epoch(epoch, losses, bar)
+            examples = (self._progress.step - first) * self._settings.batch_size
+            self._close_epoch(epoch, examples / max(time.monotonic() - started, 1e-9), bar)
             if epoch - self._progress.best_epoch >= self._settings.patience:
                 return f"no better held-out likelihood in {self._settings.patience} epochs"
             if self._settings.minutes is not None and self._seconds() >= 60 * self._settings.minutes:
                 return f"{self._settings.minutes:g} minutes are over"
 
-    def _step(self, batch: Batch) -> tf.Tensor:
+    def _bar(self) -> tqdm[Any]:
+        """A bar over examples, whose rate and time to go are those of the run."""
+        size = self._settings.batch_size
+        return tqdm(
+            total=self._total * size,
+            initial=self._progress.step * size,
+            unit=" vectors" if self._stepper.unit == "nats" else " img",
+            unit_scale=True,
+            desc="train",
+            disable=None,
+            smoothing=0.1,
+        )
+
+    def _advance(self, bar: tqdm[Any]) -> None:
+        bar.update(self._settings.batch_size)
+        rate = bar.format_dict["rate"]
+        if self._settings.minutes is not None and rate:
+            # The time may be over before the epochs are.
+            left = max(60 * self._settings.minutes - self._seconds(), 0.0)
+            bar.total = min(self._total * self._settings.batch_size, bar.n + int(rate * left))
+
+    def _step(self, batch: Batch) -> None:
         progress = self._progress
         rate = learning_rate(self._settings, step=progress.step, fraction=self._fraction())
-        loss, finite = self._stepper.step(batch, tf.constant(progress.step), tf.constant(rate, self._model.dtype))
-        self._count_nonfinite(bool(finite))
+        loss, norm = self._stepper.step(batch, tf.constant(progress.step), tf.constant(rate, self._model.dtype))
+        self._count(float(loss), float(norm))
         progress.step += 1
         self._save_when_due()
-        return loss
 
-    def _count_nonfinite(self, finite: bool) -> None:
-        if finite:
+    def _count(self, loss: float, norm: float) -> None:
+        if math.isfinite(norm):
             self._nonfinite_in_a_row = 0
+            self._progress.taken += 1
+            self._progress.losses += loss
+            self._progress.norms += norm
             return
         self._nonfinite_in_a_row += 1
         self._progress.skipped += 1
@@ -171,26 +244,29 @@ class _Run:
                 "lower train.learning_rate or train.clip_norm"
             )
 
-    def _close_epoch(self, epoch: int, losses: list[tf.Tensor], bar: tqdm[Any]) -> None:
-        """Measure the average on the held-out data and remember it if it is the best."""
+    def _close_epoch(self, epoch: int, rate: float, bar: tqdm[Any]) -> None:
+        """Measure the average on the held-out data, remember it if it is the best, and tell of the epoch."""
         progress, unit = self._progress, self._stepper.unit
         holdout = self._holdout()
         if holdout < progress.best:
             progress.best, progress.best_epoch = holdout, epoch
             self._stepper.best.assign(self._stepper.average)
-        progress.history.append(
-            {
-                "epoch": epoch + 1,
-                "step": progress.step,
-                "seconds": round(self._seconds(), 1),
-                f"train_{unit}": float(np.mean(losses)) if losses else math.nan,
-                f"holdout_{unit}": holdout,
-                "learning_rate": float(self._stepper.optimizer.learning_rate),
-            }
-        )
+        row = {
+            "epoch": epoch + 1,
+            "step": progress.step,
+            "seconds": round(self._seconds(), 1),
+            f"train_{unit}": progress.losses / progress.taken if progress.taken else math.nan,
+            f"holdout_{unit}": holdout,
+            "learning_rate": float(self._stepper.optimizer.learning_rate),
+            "gradient_norm": progress.norms / progress.taken if progress.taken else math.nan,
+            "examples_per_second": round(rate, 1),
+        }
+        progress.history.append(row)
+        progress.taken, progress.losses, progress.norms = 0, 0.0, 0.0
+        for listener in self._listeners:
+            listener.on_epoch(row)
         bar.set_postfix({"epoch": epoch + 1, UNITS[unit]: f"{holdout:.3f}", "best": f"{progress.best:.3f}"})
         if bar.disable:
-            rate = progress.step * self._settings.batch_size / max(self._seconds(), 1e-9)
             logger.info("epoch %d: %.3f %s held out, %.0f examples/s", epoch + 1, holdout, UNITS[unit], rate)
 
     def _holdout(self) -> float:
@@ -226,19 +302,13 @@ class _Run:
         self._checkpoints.save(self._progress.step, asdict(self._progress))
         self._saved = time.monotonic()
 
-    def _finish(self, folder: Path, reason: str) -> Outcome:
-        progress = self._progress
+    def _save_model(self, folder: Path) -> None:
         self._stepper.use(self._stepper.best)
         self._model.save(folder)
-        write_history(folder / "history.csv", progress.history)
-        self._checkpoints.clear()
-        epochs = int(progress.history[-1]["epoch"])
-        return Outcome(
-            reason, progress.step, epochs, self._seconds(), progress.best, self._stepper.unit, progress.skipped
-        )
+        write_history(folder / "history.csv", self._progress.history)
 
 
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
+def write_history(path: Path, history: list[Row]) -> None:
     """Write one row an epoch as CSV."""
     with complete_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))

@@ -1,50 +1,168 @@
-"""Which number type the coupling networks compute in: what this machine is fastest at."""
+"""How a run computes: the number type inside the coupling networks, and what compiles a step."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import os
+import platform
 import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from flow_models.settings import Precision
+from flow_models.data.atomic import complete_file
+from flow_models.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
-PIXELS, CHANNELS, REPEATS = 16, 128, 5
+CACHE = Path(".cache/flow_models/precision.json")
+OF_THE_RUN = "compute.json"
+PIXELS, CHANNELS, BATCH, REPEATS = 16, 128, 32, 5
 
 
-def choose_precision(wanted: Precision) -> tf.DType:
-    """The type asked for; for ``auto``, bfloat16 where it is measured to be faster than float32.
+@dataclass(frozen=True)
+class Compute:
+    """One way to compute.
 
     Half precision stays inside the coupling networks. The flow itself, its log-determinants and
     the weights are float32 always, so that the model inverts and its likelihood is exact.
+
+    Attributes:
+        precision: ``float32`` or ``bfloat16``.
+        compile: ``graph`` or ``xla``.
     """
-    if wanted != "auto":
-        return tf.as_dtype(wanted)
-    seconds = {dtype: _seconds_per_convolution(dtype) for dtype in (tf.float32, tf.bfloat16)}
-    faster = min(seconds, key=lambda dtype: seconds[dtype])
-    ratio = max(seconds.values()) / min(seconds.values())
-    logger.info("coupling networks in %s, %.1f times faster here than the other", faster.name, ratio)
-    return faster
+
+    precision: str
+    compile: str
+
+    @property
+    def dtype(self) -> tf.DType:
+        """The type inside the coupling networks."""
+        return tf.as_dtype(self.precision)
+
+    @property
+    def xla(self) -> bool:
+        """Whether XLA compiles a step."""
+        return self.compile == "xla"
 
 
-def _seconds_per_convolution(dtype: tf.DType) -> float:
-    """The best of a few timings of a convolution and its gradient."""
-    x = tf.ones([32, PIXELS, PIXELS, CHANNELS], dtype)
-    kernel = tf.ones([3, 3, CHANNELS, CHANNELS], dtype)
+def choose_compute(settings: TrainSettings, *, run: Path) -> Compute:
+    """What the settings ask for; for ``auto``, what is fastest here.
 
-    @tf.function
-    def work() -> tf.Tensor:
+    What is fastest is measured once per machine and kept in ``.cache/flow_models``. A run keeps what it was started
+    with, in its folder ``run``, wherever it continues: so it ends with the weights of one that was never interrupted.
+    """
+    kept = _read(run / OF_THE_RUN)
+    if kept:
+        compute = Compute(**kept)
+        logger.info("%s, %s, as the run was started", compute.precision, compute.compile)
+        return compute
+    compute = _fastest(_candidates(settings))
+    with complete_file(run / OF_THE_RUN) as unfinished:
+        unfinished.write_text(json.dumps(asdict(compute)), encoding="utf-8")
+    return compute
+
+
+def _candidates(settings: TrainSettings) -> list[Compute]:
+    precisions = ("float32", "bfloat16") if settings.precision == "auto" else (settings.precision,)
+    if settings.compile != "auto":
+        compilers: tuple[str, ...] = (settings.compile,)
+    else:
+        # On CPUs, XLA's convolutions lose to oneDNN's by far: not worth the time of compiling them to find out.
+        compilers = ("graph", "xla") if tf.config.list_physical_devices("GPU") else ("graph",)
+    return [Compute(*each) for each in product(precisions, compilers)]
+
+
+def _fastest(candidates: list[Compute]) -> Compute:
+    if len(candidates) == 1:
+        return candidates[0]
+    seconds = _measured(candidates)
+    best, *others = sorted(candidates, key=lambda each: seconds[_name(each)])
+    ratios = (f"{seconds[_name(each)] / seconds[_name(best)]:.1f} times {_name(each)}" for each in others)
+    logger.info("%s, measured %s; set train.precision or train.compile to override", _name(best), " and ".join(ratios))
+    return best
+
+
+def _measured(candidates: list[Compute]) -> dict[str, float]:
+    """Seconds of each candidate, from the cache if it has them all: only times of one moment compare."""
+    cache = _read(CACHE)
+    machine = _machine()
+    known: dict[str, float] = cache.get(machine, {})
+    if all(_name(each) in known for each in candidates):
+        return known
+    known |= {_name(each): _seconds_per_step(each) for each in candidates}
+    # Where the cache cannot be written, or another process writes it now, measuring again costs a second.
+    with suppress(OSError), complete_file(CACHE) as unfinished:
+        unfinished.write_text(json.dumps({**cache, machine: known}, indent=2) + "\n", encoding="utf-8")
+    return known
+
+
+def _name(compute: Compute) -> str:
+    return f"{compute.precision} {compute.compile}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file; nothing if there is none or it is damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _machine() -> str:
+    """What the timings depend on: processors, how many, and TensorFlow."""
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(each).get("device_name", each.name) for each in gpus]
+    return ", ".join([_processor(), f"{_cores()} cores", *names, f"TensorFlow {tf.__version__}"])
+
+
+def _processor() -> str:
+    """Its name, and a digest of its instructions: virtual machines hide the one but not the other."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    instructions = about.get("flags", about.get("Features", ""))
+    name = about.get("model name", platform.machine())
+    return f"{name} ({hashlib.sha256(instructions.encode()).hexdigest()[:8]})"
+
+
+def _cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _seconds_per_step(compute: Compute) -> float:
+    """The best of a few timings of a coupling network's convolutions and their gradients."""
+    x = tf.ones([BATCH, PIXELS, PIXELS, CHANNELS], compute.dtype)
+    kernels = [tf.ones([size, size, CHANNELS, CHANNELS], compute.dtype) for size in (3, 1, 3)]
+
+    @tf.function(jit_compile=compute.xla or None)
+    def work() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            tape.watch(kernel)
-            total = tf.reduce_sum(tf.nn.conv2d(x, kernel, strides=1, padding="SAME"))
-        return tape.gradient(total, kernel)
+            tape.watch(kernels)
+            h = x
+            for kernel in kernels:
+                h = tf.nn.relu(tf.nn.conv2d(h, kernel, strides=1, padding="SAME"))
+            total = tf.reduce_sum(h)
+        return tape.gradient(total, kernels)
 
-    work()
+    def run() -> None:
+        for gradient in work():
+            gradient.numpy()
+
+    run()
     timings = []
     for _ in range(REPEATS):
         start = time.perf_counter()
-        work().numpy()
+        run()
         timings.append(time.perf_counter() - start)
     return min(timings)

@@ -8,8 +8,10 @@ from typing import TypeAlias
 import tensorflow as tf
 import tf_keras
 
+from flow_models.errors import FlowModelsError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
+from flow_models.training.dequantisation import VariationalNoise
 from flow_models.training.flat import FlatWeights
 
 Batch: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
@@ -25,27 +27,41 @@ class Stepper(tf.Module):
         model: to train, in place.
         settings: of the optimizer and the average.
         seed: of the noise that each step adds; the noise is a function of (seed, step) alone.
+        xla: whether XLA compiles the step.
+
+    Raises:
+        FlowModelsError: if the noise on integers is to be learned, but the data are vectors.
     """
 
-    def __init__(self, model: FlowModel, settings: TrainSettings, *, seed: int) -> None:
+    def __init__(self, model: FlowModel, settings: TrainSettings, *, seed: int, xla: bool = False) -> None:
         super().__init__(name="stepper")
         self._model, self._settings, self._seed = model, settings, seed
         images = len(model.event_shape) > 1
-        self.unit = "loss" if model.classes else "bits_per_dim" if images else "nats"
+        self.unit = "bits_per_dim" if images else "nats"
+        self._noise: VariationalNoise | None = None
+        if settings.dequantisation == "variational":
+            if not images:
+                raise FlowModelsError("train.dequantisation: variational noise is for images, not vectors; use uniform")
+            self.unit = "variational_bits_per_dim"
+            self._noise = VariationalNoise(model.event_shape, seed=seed, dtype=model.dtype)
+        if model.classes:
+            self.unit = "loss"
         self._nats = model.dimensions * math.log(2) if images else 1.0
-        self._flat = FlatWeights(model.trainable_variables)
+        learned = self._noise.trainable_variables if self._noise else ()
+        self._trained = [*model.trainable_variables, *learned]
+        self._flat = FlatWeights(self._trained)
         start = self._flat.read()
         self.weights = tf.Variable(start, name="weights")
         self.average = tf.Variable(start, name="average")
         self.best = tf.Variable(start, name="best")
         self.optimizer = tf_keras.optimizers.Adam()
         self.optimizer.build([self.weights])
-        self.step = tf.function(self._step, autograph=False)
+        self.step = tf.function(self._step, autograph=False, jit_compile=xla or None)
         self.evaluate = tf.function(self._evaluate, autograph=False)
 
     def initialise(self, batch: Batch) -> None:
         """Start from the data: the layers that normalise take their scales from this batch."""
-        x, *context = self._prepared(batch, noise=-1)
+        (x, *context), _ = self._prepared(batch, noise=-1)
         self._model.initialise(x, *context)
         for vector in (self.weights, self.average, self.best):
             vector.assign(self._flat.read())
@@ -55,24 +71,27 @@ class Stepper(tf.Module):
         self._flat.write(vector)
 
     def _step(self, batch: Batch, index: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Take one step; returns the loss of the batch, and whether all was finite.
+        """Take one step; returns the loss of the batch and the norm of its gradient, NaN if either is not finite.
 
         A step that is not finite is left out: weights, moments and average stay as they were.
         """
-        inputs = self._prepared(batch, noise=index)
-        variables = self._model.trainable_variables
         with tf.GradientTape() as tape:
+            inputs, log_noise = self._prepared(batch, noise=index)
             # Not the compiled function, whose signature leaves the size of the batch open.
-            loss = tf.reduce_mean(self._model.loss.python_function(*inputs)) / self._nats
-        gradient = self._flat.flatten(tape.gradient(loss, variables))
+            loss = tf.reduce_mean(self._model.loss.python_function(*inputs) + log_noise) / self._nats
+        gradient = self._flat.flatten(tape.gradient(loss, self._trained))
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         clipped = gradient * tf.minimum(1.0, self._settings.clip_norm / norm)
         tf.cond(finite, lambda: self._apply(clipped, index, rate), lambda: None)
-        return loss, finite
+        return loss, tf.where(finite, norm, math.nan)
 
     def _apply(self, gradient: tf.Tensor, index: tf.Tensor, rate: tf.Tensor) -> None:
         self.optimizer.learning_rate.assign(rate)
+        if self._settings.weight_decay:
+            # Decoupled (Loshchilov & Hutter 2019, algorithm 2, line 12). Not tf_keras's AdamW, which would decay all of
+            # the one vector: towards zero, a normalisation's scale or a bias is no simpler.
+            self.weights.assign_sub(rate * self._settings.weight_decay * self._flat.kernels() * self.weights)
         self.optimizer.apply_gradients([(gradient, self.weights)])
         self._flat.write(self.weights)
         # A young average would otherwise remember the random start for long (Adam's bias, seen again).
@@ -82,13 +101,19 @@ class Stepper(tf.Module):
 
     def _evaluate(self, batch: Batch, index: tf.Tensor) -> tf.Tensor:
         """The loss of each example, ``[batch]``, with noise that is the same at every call."""
-        return self._model.loss(*self._prepared(batch, noise=-2 - index)) / self._nats
+        inputs, log_noise = self._prepared(batch, noise=-2 - index)
+        return (self._model.loss(*inputs) + log_noise) / self._nats
 
-    def _prepared(self, batch: Batch, *, noise: tf.Tensor | int) -> list[tf.Tensor]:
-        """``x``, and the context if there is one, as the model takes them."""
+    def _prepared(self, batch: Batch, *, noise: tf.Tensor | int) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """``x``, and the context if there is one, as the model takes them; and the log-density of the noise."""
         x, *context = batch if isinstance(batch, tuple) else (batch,)
-        dtype = self._model.dtype
-        return [dequantise(x, seed=[self._seed, noise], dtype=dtype), *(tf.cast(each, dtype) for each in context)]
+        dtype, seed = self._model.dtype, [self._seed, noise]
+        others = [tf.cast(each, dtype) for each in context]
+        if self._noise and x.dtype.is_integer:
+            integers = tf.cast(x, dtype)
+            added, log_noise = self._noise.draw(integers, seed=seed)
+            return [integers + added, *others], log_noise
+        return [dequantise(x, seed=seed, dtype=dtype), *others], tf.zeros([], dtype)
 
 
 def dequantise(batch: tf.Tensor, *, seed: list[tf.Tensor | int], dtype: tf.DType) -> tf.Tensor:

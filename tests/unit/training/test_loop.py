@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,20 @@ from flow_models.errors import FlowModelsError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.training import Outcome, TrainingData, train
+from flow_models.training.listeners import Listener, Row
+from flow_models.training.step import Stepper
 
 STEPS = 6
 
 
 def model() -> FlowModel:
     return FlowModel("glow", {"image_shape": (4, 4, 1), "levels": 1, "steps": 2, "hidden_channels": 8})
+
+
+def model_after_initialisation(using: TrainingData) -> list[tf.Variable]:
+    fresh = model()
+    Stepper(fresh, settings(), seed=3).initialise(next(iter(using.batches(0, 0))))
+    return list(fresh.bijector.trainable_variables)
 
 
 def images(count: int) -> np.ndarray:
@@ -45,6 +53,18 @@ def data(kill_at: tuple[int, int] | None = None) -> TrainingData:
     return TrainingData(batches=batches, steps_per_epoch=STEPS, holdout=images(50))
 
 
+def coarse() -> TrainingData:
+    """Images of a few grey levels only: their density is far from flat within a level, if the flow may choose."""
+
+    def few(values: np.ndarray) -> np.ndarray:
+        return (values > 128).astype(np.uint8)
+
+    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
+        yield from (tf.constant(few(batch.numpy())) for batch in data().batches(epoch, skip))
+
+    return TrainingData(batches, STEPS, few(images(50)))  # type: ignore[arg-type]
+
+
 def settings(**changes: object) -> TrainSettings:
     defaults = {
         "epochs": 4,
@@ -58,7 +78,33 @@ def settings(**changes: object) -> TrainSettings:
     return TrainSettings(**(defaults | changes))  # type: ignore[arg-type]
 
 
-def run(tmp_path: Path, *, using: TrainingData | None = None, to: str = "model", **changes: object) -> Outcome:
+class Recorder:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.before: list[float] = []
+        self.epochs: list[float] = []
+        self.saved: Path | None = Path("not over")
+
+    def on_start(self, history: Sequence[Row]) -> None:
+        self.before = [row["epoch"] for row in history]
+
+    def on_epoch(self, row: Row) -> None:
+        self.epochs.append(row["epoch"])
+
+    def on_end(self, folder: Path | None) -> None:
+        self.saved = folder
+
+
+def run(
+    tmp_path: Path,
+    *,
+    using: TrainingData | None = None,
+    to: str = "model",
+    xla: bool = False,
+    listeners: Sequence[Listener] = (),
+    **changes: object,
+) -> Outcome:
     return train(
         model(),
         using or data(),
@@ -66,11 +112,20 @@ def run(tmp_path: Path, *, using: TrainingData | None = None, to: str = "model",
         seed=3,
         folder=tmp_path / to,
         checkpoints=tmp_path / "checkpoints" / to,
+        xla=xla,
+        listeners=listeners,
     )
 
 
 def weights(folder: Path) -> list[np.ndarray]:
     return [variable.numpy() for variable in FlowModel.load(folder).bijector.variables]
+
+
+def curves(folder: Path) -> list[dict[str, str]]:
+    """The history, but for what depends on the clock."""
+    timed = {"seconds", "examples_per_second"}
+    with (folder / "history.csv").open() as file:
+        return [{name: row[name] for name in row if name not in timed} for row in csv.DictReader(file)]
 
 
 def test_it_learns_and_keeps_the_best_average(tmp_path: Path) -> None:
@@ -90,16 +145,84 @@ def test_the_saved_model_is_the_one_that_was_measured(tmp_path: Path) -> None:
     assert float(tf.reduce_mean(bits)) == pytest.approx(outcome.holdout, abs=1e-5)
 
 
-@pytest.mark.parametrize("kill_at", [(0, 4), (1, 0), (2, 3)])
-def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path: Path, kill_at: tuple[int, int]) -> None:
-    whole = run(tmp_path, to="whole")
+@pytest.mark.parametrize(
+    ("kill_at", "changes"),
+    [
+        ((0, 4), {}),
+        ((1, 0), {"dequantisation": "variational"}),
+        ((2, 3), {"optimizer": "adamw", "weight_decay": 0.1, "decay": "exponential"}),
+    ],
+)
+def test_a_run_that_was_cut_off_ends_with_the_same_weights_and_curves(
+    tmp_path: Path, kill_at: tuple[int, int], changes: dict[str, object]
+) -> None:
+    whole = run(tmp_path, to="whole", **changes)
     with pytest.raises(ConnectionError):
-        run(tmp_path, to="resumed", using=data(kill_at))
+        run(tmp_path, to="resumed", using=data(kill_at), **changes)
     assert not (tmp_path / "resumed").exists()
-    resumed = run(tmp_path, to="resumed")
+    resumed = run(tmp_path, to="resumed", **changes)
     assert resumed.holdout == whole.holdout
     for a, b in zip(weights(tmp_path / "whole"), weights(tmp_path / "resumed"), strict=True):
         np.testing.assert_array_equal(a, b)
+    assert curves(tmp_path / "whole") == curves(tmp_path / "resumed")
+
+
+def test_a_run_that_is_cut_off_between_an_epochs_last_step_and_its_end_closes_it_when_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
+        yield from data().batches(epoch, skip)
+        if not skip:
+            raise ConnectionError("the machine is gone")
+
+    run(tmp_path, to="whole", epochs=2)
+    with pytest.raises(ConnectionError):
+        run(tmp_path, to="resumed", epochs=2, using=TrainingData(batches, STEPS, images(50)))  # type: ignore[arg-type]
+    run(tmp_path, to="resumed", epochs=2)
+    assert curves(tmp_path / "whole") == curves(tmp_path / "resumed")
+
+
+def test_weight_decay_makes_kernels_smaller_and_leaves_the_rest(tmp_path: Path) -> None:
+    step = {"epochs": 1, "optimizer": "adamw", "averaging": 0.0}
+    one_batch = TrainingData(lambda epoch, _: data().batches(epoch, STEPS - 1), 1, images(50))
+    run(tmp_path, to="plain", using=one_batch, **step)
+    run(tmp_path, to="decayed", using=one_batch, weight_decay=0.5, **step)
+    factor = 1 - 0.003 / 4 * 0.5  # the peak rate, in the first of three steps of warm-up
+    variables = FlowModel.load(tmp_path / "plain").bijector.trainable_variables
+    decayed = FlowModel.load(tmp_path / "decayed").bijector.trainable_variables
+    start = model_after_initialisation(one_batch)
+    for before, plain, shrunk in zip(start, variables, decayed, strict=True):
+        expected = plain - (1 - factor) * before if plain.name == "kernel:0" else plain
+        np.testing.assert_allclose(shrunk, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_variational_noise_learns_a_tighter_bound_which_has_a_name_of_its_own(tmp_path: Path) -> None:
+    shared = {"using": coarse(), "epochs": 16, "learning_rate": 0.01}
+    uniform = run(tmp_path, to="uniform", **shared)  # type: ignore[arg-type]
+    learned = run(tmp_path, to="learned", dequantisation="variational", **shared)  # type: ignore[arg-type]
+    assert learned.holdout < uniform.holdout - 0.02
+    assert (uniform.unit, learned.unit) == ("bits_per_dim", "variational_bits_per_dim")
+    columns = curves(tmp_path / "learned")[0].keys()
+    assert {"train_variational_bits_per_dim", "holdout_variational_bits_per_dim"} <= columns
+    assert "holdout_bits_per_dim" not in columns
+
+
+def test_listeners_hear_of_every_epoch_once_and_of_the_end(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError):
+        run(tmp_path, using=data((2, 3)), listeners=[cut := Recorder()])
+    run(tmp_path, listeners=[resumed := Recorder()])
+    assert (cut.before, cut.epochs, cut.saved) == ([], [1, 2], None)
+    assert (resumed.before, resumed.epochs, resumed.saved) == ([1, 2], [3, 4], tmp_path / "model")
+
+
+def test_a_step_that_xla_compiles_learns_the_same(tmp_path: Path) -> None:
+    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:  # XLA draws other noise: so none here
+        yield from (tf.cast(batch, tf.float32) + 0.5 for batch in data().batches(epoch, skip))
+
+    using = TrainingData(batches, STEPS, images(50))  # type: ignore[arg-type]
+    graph = run(tmp_path, to="graph", using=using, epochs=1)
+    xla = run(tmp_path, to="xla", using=using, epochs=1, xla=True)
+    assert xla.holdout == pytest.approx(graph.holdout, rel=1e-4)
 
 
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(

@@ -17,3 +17,9 @@ def test_the_rate_rises_linearly_over_the_warm_up() -> None:
 def test_the_rate_falls_along_a_cosine_to_zero() -> None:
     rates = [learning_rate(SETTINGS, step=100, fraction=fraction) for fraction in (0, 0.5, 1, 1.5)]
     assert rates == pytest.approx([0.01, 0.005, 0, 0])
+
+
+def test_the_rate_falls_exponentially_to_a_hundredth() -> None:
+    settings = SETTINGS.model_copy(update={"decay": "exponential"})
+    rates = [learning_rate(settings, step=100, fraction=fraction) for fraction in (0, 0.5, 1, 1.5)]
+    assert rates == pytest.approx([0.01, 0.001, 0.0001, 0.0001])
