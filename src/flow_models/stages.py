@@ -122,7 +122,9 @@ def train(settings: Settings) -> Outcome:
     from flow_models.data.shards import read_index
     from flow_models.model import FlowModel
     from flow_models.training.precision import choose_precision
+    from flow_models.training.strategy import choose_replicas
 
+    replicas = choose_replicas()
     index = read_index(SHARDS)
     if index.shape != settings.data.shape:
         raise FlowModelsError(
@@ -130,13 +132,16 @@ def train(settings: Settings) -> Outcome:
         )
     size, seed = settings.train.batch_size, settings.seed
     run = CHECKPOINTS / settings.application / fingerprint(index.digest, settings.model, settings.train, seed)
-    return training.train(
-        FlowModel(
+    precision = choose_precision(replicas.share_json(choose_precision(settings.train.precision).name))
+    with replicas.scope():
+        model = FlowModel(
             settings.model.architecture,
             {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": seed},
-            compute_dtype=choose_precision(settings.train.precision),
+            compute_dtype=precision,
             reversible=settings.train.reversible,
-        ),
+        )
+    return training.train(
+        model,
         training.TrainingData(
             batches=lambda epoch, skip: training_batches(SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip),
             steps_per_epoch=index.splits["train"].count // size,
@@ -146,6 +151,7 @@ def train(settings: Settings) -> Outcome:
         seed=seed,
         folder=settings.model_folder,
         checkpoints=run,
+        replicas=replicas,
     )
 
 
