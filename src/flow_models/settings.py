@@ -15,6 +15,7 @@ from flow_models.errors import FlowModelsError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
+Reversible = bool | Literal["auto"]
 
 
 class Section(BaseModel):
@@ -75,7 +76,7 @@ class TrainSettings(Section):
     patience: int = Field(20, ge=1)
     checkpoint_minutes: float = Field(1.0, ge=0)
     precision: Precision = "auto"
-    reversible: bool = False
+    reversible: Reversible = "auto"
 
 
 class EvaluateSettings(Section):

@@ -121,6 +121,7 @@ def train(settings: Settings) -> Outcome:
     from flow_models.data.pipeline import load_split, training_batches
     from flow_models.data.shards import read_index
     from flow_models.model import FlowModel
+    from flow_models.training.memory import choose_reversible
     from flow_models.training.precision import choose_precision
     from flow_models.training.strategy import choose_replicas
 
@@ -133,13 +134,15 @@ def train(settings: Settings) -> Outcome:
     size, seed = settings.train.batch_size, settings.seed
     run = CHECKPOINTS / settings.application / fingerprint(index.digest, settings.model, settings.train, seed)
     precision = choose_precision(replicas.share_json(choose_precision(settings.train.precision).name))
+    options = {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": seed}
+    reversible = choose_reversible(
+        settings.train.reversible,
+        settings.model.architecture,
+        {**options, "compute_dtype": precision},
+        batch_size=size // replicas.count,
+    )
     with replicas.scope():
-        model = FlowModel(
-            settings.model.architecture,
-            {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": seed},
-            compute_dtype=precision,
-            reversible=settings.train.reversible,
-        )
+        model = FlowModel(settings.model.architecture, options, compute_dtype=precision, reversible=reversible)
     return training.train(
         model,
         training.TrainingData(
