@@ -9,19 +9,15 @@ environment. Every cell is a process of its own, one after the other; each libra
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import tensorflow as tf
 
 from benchmarks.timing import best_seconds
+from benchmarks.workers import run_worker
 
-PROJECT = Path(__file__).resolve().parents[1]
 MODES = {
     "own_glow": ["float32", "bfloat16"],
     "peers.tfb_glow": ["graph", "xla"],
@@ -29,7 +25,6 @@ MODES = {
     "peers.freia_glow": ["float32", "channels_last", "bfloat16"],
 }
 IN_TORCH = {"peers.normflows_glow", "peers.freia_glow"}
-TIMEOUT = 400
 # Multiply-adds of the convolutions of one image's training step, for 3 levels, 8 steps, 128 channels at 32x32x3.
 GFLOP_PER_IMAGE = 0.71
 
@@ -68,22 +63,9 @@ def _measure(task: str, batch: int, peers: str | None, seconds: float) -> Iterat
         if python is None:
             continue
         for mode in modes:
-            options = [f"--task={task}", f"--batch={batch}", f"--mode={mode}", f"--seconds={seconds}"]
-            done = _run([python, "-m", f"benchmarks.{worker}", *options])
-            if done is None:
-                print(f"{worker} {mode}: failed at {task}, batch {batch}", file=sys.stderr)
-                continue
-            yield Cell(worker, mode, task, batch, done["best"], int(done["parameters"]))
-
-
-def _run(command: list[str]) -> dict[str, float] | None:
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(PROJECT)}
-    try:
-        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, timeout=TIMEOUT, check=True)  # noqa: S603
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        return None
-    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return result
+            done = run_worker(worker, python=python, task=task, batch=batch, mode=mode, seconds=seconds)
+            if done is not None:
+                yield Cell(worker, mode, task, batch, done["best"], int(done["parameters"]))
 
 
 def _print(task: str, batch: int, cells: list[Cell], peak: float) -> None:

@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flow_models.commands import load
     from flow_models.errors import FlowModelsError
     from flow_models.evaluation.likelihood import dequantise
     from flow_models.model import FlowModel
-    from flow_models.stages import load
 
 __all__ = ["FlowModel", "FlowModelsError", "dequantise", "load"]
 
@@ -17,7 +17,7 @@ _HOMES = {
     "FlowModel": "flow_models.model",
     "FlowModelsError": "flow_models.errors",
     "dequantise": "flow_models.evaluation.likelihood",
-    "load": "flow_models.stages",
+    "load": "flow_models.commands",
 }
 
 

@@ -131,8 +131,8 @@ def sample(
     as_json: Json = False,
 ) -> None:
     """Draw from a model: PNG files and a contact sheet, or a table of vectors."""
-    stages = _stages()
-    drawn = stages.sample(model, output, number=number, temperature=temperature, seed=seed, label=label)
+    commands = _commands()
+    drawn = commands.sample(model, output, number=number, temperature=temperature, seed=seed, label=label)
     show(drawn, as_json=as_json)
 
 
@@ -146,7 +146,7 @@ def posterior(
     as_json: Json = False,
 ) -> None:
     """Draw from the posterior of each observation; warns of those outside anything seen in training."""
-    show(_stages().posterior(model, observation, output, number=number, seed=seed), as_json=as_json)
+    show(_commands().posterior(model, observation, output, number=number, seed=seed), as_json=as_json)
 
 
 @app.command()
@@ -157,33 +157,33 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Make a version the champion, whatever the gate said."""
-    from flow_models import stages
+    from flow_models import commands
 
-    show(stages.promote(_settings(params), name=name, version=version), as_json=as_json)
+    show(commands.promote(_settings(params), name=name, version=version), as_json=as_json)
 
 
 @app.command()
 def rollback(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
     """Make the previous champion the champion again."""
-    from flow_models import stages
+    from flow_models import commands
 
-    show(stages.rollback(_settings(params), name=name), as_json=as_json)
+    show(commands.rollback(_settings(params), name=name), as_json=as_json)
 
 
 @app.command()
 def status(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
     """Show which version is champion, challenger and previous, and what they measured."""
-    from flow_models import stages
+    from flow_models import commands
 
-    show(stages.status(_settings(params), name=name), as_json=as_json)
+    show(commands.status(_settings(params), name=name), as_json=as_json)
 
 
 @app.command()
 def report(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
     """Show what the last evaluation measured, what was registered, and where the report is."""
-    from flow_models import stages
+    from flow_models import commands
 
-    show(stages.report(_settings(params, application)), as_json=as_json)
+    show(commands.report(_settings(params, application)), as_json=as_json)
 
 
 def show(result: Any, *, as_json: bool) -> None:
@@ -244,3 +244,11 @@ def _stages() -> Any:
 
     console.import_tensorflow()
     return stages
+
+
+def _commands() -> Any:
+    """The commands on models, after TensorFlow, as ``_stages``."""
+    from flow_models import commands, console
+
+    console.import_tensorflow()
+    return commands

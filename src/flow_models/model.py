@@ -87,7 +87,8 @@ class FlowModel(tf.Module):
         self.loss = tf.function(self._loss, input_signature=[data, *known])
         self.encode = tf.function(self._encode, input_signature=[data, *read])
         self.decode = tf.function(self._decode, input_signature=[latent, *read])
-        self.joint_log_prob = tf.function(self._joint_log_prob, input_signature=[data])
+        if self.classes is not None:
+            self.joint_log_prob = tf.function(self._joint_log_prob, input_signature=[data])
 
     @property
     def about(self) -> dict[str, Any]:

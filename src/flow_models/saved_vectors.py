@@ -8,9 +8,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from flow_models.model import FlowModel
-from flow_models.saved_model import Serving, class_probabilities
-
-_SCALARS = (tf.int32, tf.int32, tf.float32)  # number, seed, temperature
+from flow_models.saved_model import Named, Serving, class_probabilities, scalars
 
 
 def column_name(name: str) -> str:
@@ -21,7 +19,8 @@ def column_name(name: str) -> str:
 class VectorServing(Serving):
     """Density, classes and samples of a model that is not conditional on observations.
 
-    Signatures: ``score(x)`` gives ``log_prob`` in nats and, where there are classes, ``p_<class>``, each ``(n,)``;
+    Signatures beside those of ``Serving``: ``score(x)`` gives ``log_prob`` in nats and, where there are classes,
+    ``p_<class>``, each ``(n,)``;
     ``sample(number, seed, temperature)`` gives each column of x, ``(number,)``, classes drawn by their shares.
 
     Args:
@@ -30,22 +29,22 @@ class VectorServing(Serving):
     """
 
     def __init__(self, model: FlowModel, *, shares: Sequence[float] = ()) -> None:
-        super().__init__(name="vector_serving")
-        self._model = model
+        super().__init__(model)
         self._log_shares = tf.math.log(tf.constant([shares or [1.0]], tf.float32))
         x = tf.TensorSpec([None, model.dimensions], model.dtype, name="x")
         self.functions = {
+            **self.functions,
             "score": tf.function(self._score, input_signature=[x]),
-            "sample": tf.function(self._sample, input_signature=[tf.TensorSpec([], each) for each in _SCALARS]),
+            "sample": tf.function(self._table, input_signature=scalars()),
         }
 
-    def _score(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _score(self, x: tf.Tensor) -> Named:
         if self._model.classes is None:
             return {"log_prob": self._model.log_prob(x)}
         joint = self._model.joint_log_prob(x)
         return {"log_prob": tf.reduce_logsumexp(joint, axis=-1), **class_probabilities(self._model, joint)}
 
-    def _sample(self, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _table(self, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Named:
         context = None
         if self._model.classes is not None:
             drawn = tf.random.stateless_categorical(self._log_shares, number, seed=(seed, 1))[0]
@@ -57,28 +56,25 @@ class VectorServing(Serving):
 class PosteriorServing(Serving):
     """Posterior samples of a model that is conditional on observations.
 
-    Signature ``posterior(observations, number, seed, temperature)``: for observations ``(n, m)``, each parameter's
-    draws ``(n, number)``.
+    A signature beside those of ``Serving``, ``posterior(observations, number, seed, temperature)``: for
+    observations ``(n, m)``, each parameter's draws ``(n, number)``.
 
     Args:
         model: trained.
     """
 
     def __init__(self, model: FlowModel) -> None:
-        super().__init__(name="posterior_serving")
-        self._model = model
+        super().__init__(model)
         observations = tf.TensorSpec([None, model.context_width], model.dtype, name="observations")
-        scalars = [tf.TensorSpec([], each) for each in _SCALARS]
-        self.functions = {"posterior": tf.function(self._posterior, input_signature=[observations, *scalars])}
+        posterior = tf.function(self._posterior, input_signature=[observations, *scalars()])
+        self.functions = {**self.functions, "posterior": posterior}
 
-    def _posterior(
-        self, observations: tf.Tensor, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def _posterior(self, observations: tf.Tensor, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Named:
         rows = tf.repeat(observations, number, axis=0)
         x = self._model.sample(tf.shape(rows)[0], context=rows, seed=seed, temperature=temperature)
         return {name: tf.reshape(each, [-1, number]) for name, each in _columns(x, self._model.about["x"]).items()}
 
 
-def _columns(x: tf.Tensor, names: Sequence[str]) -> dict[str, tf.Tensor]:
+def _columns(x: tf.Tensor, names: Sequence[str]) -> Named:
     """The columns of x by name; those of the noise, which follow, are left out."""
     return {column_name(name): x[:, index] for index, name in enumerate(names)}

@@ -16,6 +16,7 @@ from flow_models.errors import FlowModelsError
 Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compilation = Literal["auto", "graph", "xla"]
+Reversible = bool | Literal["auto"]
 
 
 class Section(BaseModel):
@@ -127,7 +128,7 @@ class TrainSettings(Section):
     checkpoint_minutes: float = Field(1.0, ge=0)
     precision: Precision = "auto"
     compile: Compilation = "auto"
-    reversible: bool = False
+    reversible: Reversible = "auto"
     tensorboard: bool = False
 
     @model_validator(mode="after")

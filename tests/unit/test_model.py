@@ -12,7 +12,7 @@ import tensorflow as tf
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.likelihood import dequantise
 from flow_models.model import FlowModel, to_images
-from flow_models.saved_model import ImageServing, export
+from flow_models.saved_model import ImageServing, Serving, export
 
 OPTIONS = {"image_shape": (4, 4, 1), "levels": 1, "steps": 2, "hidden_channels": 8}
 
@@ -123,7 +123,31 @@ def test_the_saved_model_scores_and_samples_as_the_model_does(model: FlowModel, 
     np.testing.assert_allclose(scores["log_prob"], log_prob, rtol=1e-6)
     np.testing.assert_allclose(scores["bits_per_dim"], -log_prob / (16 * np.log(2)), rtol=1e-6)
     np.testing.assert_allclose(scores["typicality"], np.abs(-50 - log_prob), rtol=1e-6)
-    drawn = served.signatures["sample"](number=tf.constant(4), seed=tf.constant(1), temperature=tf.constant(0.7))[
-        "images"
-    ]
+    x = tf.cast(images, tf.float32)
+    z = served.signatures["encode"](x=x)["z"]
+    np.testing.assert_allclose(z, model.encode(x), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(served.signatures["decode"](z=z)["x"], x, atol=1e-2)
+    np.testing.assert_allclose(served.signatures["log_prob"](x=x)["log_prob"], model.log_prob(x), rtol=1e-6)
+    wanted = {"number": tf.constant(4), "seed": tf.constant(1), "temperature": tf.constant(0.7)}
+    drawn = served.signatures["sample"](**wanted)["images"]
     np.testing.assert_array_equal(drawn, to_images(model.sample(4, seed=1, temperature=0.7)))
+
+
+@pytest.mark.parametrize("context_width", [None, 2])
+def test_the_saved_model_has_the_density_and_both_directions_of_any_model(
+    context_width: int | None, tmp_path: Path
+) -> None:
+    model = FlowModel(
+        "spline_coupling", {"features": 3, "layers": 2, "hidden": [8], "bins": 4, "context_width": context_width}
+    )
+    export(Serving(model), tmp_path / "served")
+    served = tf.saved_model.load(str(tmp_path / "served")).signatures
+    x = tf.random.stateless_normal([5, 3], seed=(0, 1))
+    given = {} if context_width is None else {"context": tf.random.stateless_normal([5, 2], seed=(0, 2))}
+    z = served["encode"](x=x, **given)["z"]
+    np.testing.assert_allclose(z, model.encode(x, *given.values()), rtol=1e-6)
+    np.testing.assert_allclose(served["decode"](z=z, **given)["x"], x, atol=1e-5)
+    log_prob = served["log_prob"](x=x, **given)["log_prob"]
+    np.testing.assert_allclose(log_prob, model.log_prob(x, *given.values()), rtol=1e-6)
+    drawn = served["sample"](number=tf.constant(5), seed=tf.constant(3), temperature=tf.constant(0.7), **given)["x"]
+    np.testing.assert_allclose(drawn, model.sample(5, seed=3, temperature=0.7, **given), rtol=1e-6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,17 +62,40 @@ class Application(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """What a model is made of; see ``FlowModel``."""
+
+    architecture: str
+    options: dict[str, Any]
+    base: dict[str, Any] | None = None
+    about: dict[str, Any] | None = None
+
+    def build(self, *, compute_dtype: Any = None, reversible: bool = False) -> FlowModel:
+        """The model at its start, given how it computes."""
+        from flow_models.model import FlowModel
+
+        return FlowModel(
+            self.architecture,
+            self.options,
+            base=self.base,
+            about=self.about,
+            compute_dtype=compute_dtype,
+            reversible=reversible,
+        )
+
+
 @dataclass(frozen=True)
 class Lesson:
     """What is to be learned.
 
     Attributes:
-        model: builds the model at its start, given how it computes: ``compute_dtype`` and ``reversible``.
+        blueprint: of the model.
         data: what it learns from.
         digest: of the data.
     """
 
-    model: Callable[..., FlowModel]
+    blueprint: Blueprint
     data: TrainingData
     digest: str
 

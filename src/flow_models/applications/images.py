@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flow_models.applications.base import Digests, Lesson, Served, one_hot
+from flow_models.applications.base import Blueprint, Digests, Lesson, Served, one_hot
 from flow_models.applications.image_scores import log_density
 from flow_models.data.manifest import manifest_digest, read_manifest
 from flow_models.data.pipeline import Split, load_split, training_batches
@@ -52,7 +51,7 @@ class ImageApplication:
             if classes
             else holdout.images,
         )
-        return Lesson(build_model(settings, index, **self.latent(settings, index)), data, index.digest)
+        return Lesson(blueprint(settings, index, **self.latent(settings, index)), data, index.digest)
 
     def classes(self) -> Sequence[str]:
         """The class folders that the model learns to tell apart; none: it learns all images as one."""
@@ -95,19 +94,17 @@ def class_numbers(images: Split, classes: Sequence[str]) -> NDArray[np.int64]:
         raise FlowModelsError(f"class {error}: not one of {', '.join(classes)}; prepare the images anew") from None
 
 
-def build_model(settings: Settings, index: Index, **options: Any) -> Callable[..., FlowModel]:
-    """Builds a flow of the prepared images at its start.
+def blueprint(settings: Settings, index: Index, **latent: Any) -> Blueprint:
+    """A flow of the prepared images at its start.
 
     Raises:
         FlowModelsError: if the architecture is not one for images.
     """
-    from flow_models.model import FlowModel
-
     if settings.model.architecture != "glow":
         raise FlowModelsError(f"model.architecture: {settings.model.architecture} is for vectors; images take glow")
-    return partial(
-        FlowModel,
-        settings.model.architecture,
-        {**settings.model.model_dump(exclude={"architecture"}), "image_shape": index.shape, "seed": settings.seed},
-        **options,
+    sizes = settings.model.model_dump(exclude={"architecture"})
+    return Blueprint(
+        architecture=settings.model.architecture,
+        options={**sizes, "image_shape": index.shape, "seed": settings.seed},
+        **latent,
     )

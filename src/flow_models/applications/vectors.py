@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flow_models.applications.base import Digests, Evaluation, Lesson, Served, class_base, one_hot
+from flow_models.applications.base import Blueprint, Digests, Evaluation, Lesson, Served, class_base, one_hot
 from flow_models.data.tables import Columns, Rows, Table, make_table, read_table
 from flow_models.errors import FlowModelsError
 from flow_models.settings import Settings
@@ -83,7 +81,7 @@ class VectorApplication(ABC):
             return _arrays(part, table.columns, settings)
 
         return Lesson(
-            model=build_model(settings, table),
+            blueprint=blueprint(settings, table),
             data=training.TrainingData(
                 batches=lambda epoch, skip: vector_batches(
                     arrays(rows(epoch)), batch_size=size, seed=seed, epoch=epoch, skip=skip
@@ -146,10 +144,8 @@ def held_out(rows: Rows, settings: Settings) -> dict[str, Rows]:
     return {"train": _slice(rows, slice(0, kept)), "holdout": _slice(rows, slice(kept, None))}
 
 
-def build_model(settings: Settings, table: Table) -> Callable[..., FlowModel]:
-    """Builds a flow of the table's rows at its start, conditional in the way that ``partition`` says."""
-    from flow_models.model import FlowModel
-
+def blueprint(settings: Settings, table: Table) -> Blueprint:
+    """A flow of the table's rows at its start, conditional in the way that ``partition`` says."""
     columns = table.columns
     options: dict[str, Any] = settings.model.model_dump(exclude={"architecture"})
     base: dict[str, Any] = {"kind": "standard_normal"}
@@ -164,12 +160,8 @@ def build_model(settings: Settings, table: Table) -> Callable[..., FlowModel]:
         support = [*support, *[(None, None)] * len(columns.noise)] if support is not None else None
         base = {"kind": "observed_part", "y": len(columns.y), "noise": len(columns.noise)}
     options |= {"features": features, "support": support, "seed": settings.seed}
-    return partial(
-        FlowModel,
-        settings.model.architecture,
-        options,
-        base=base,
-        about=_about(settings, table),
+    return Blueprint(
+        architecture=settings.model.architecture, options=options, base=base, about=_about(settings, table)
     )
 
 

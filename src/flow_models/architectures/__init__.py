@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flow_models.architectures.glow import glow
+from flow_models.architectures.glow import glow, glow_activation_bytes
 from flow_models.architectures.vector import realnvp, spline_coupling
 from flow_models.bijectors import FusedBijector
 
@@ -16,8 +16,9 @@ ARCHITECTURES: dict[str, Callable[..., FusedBijector]] = {
 }
 
 
-# Those whose steps can run as a loop that keeps no activations; the others have few to keep.
-REVERSIBLE = {"glow"}
+# Those whose steps can run as a loop that keeps no activations, and what one example's take otherwise, in bytes; the
+# others have few to keep.
+REVERSIBLE: dict[str, Callable[..., float]] = {"glow": glow_activation_bytes}
 
 
 def build(architecture: str, /, *, reversible: bool = False, **options: Any) -> FusedBijector:
@@ -34,3 +35,8 @@ def build(architecture: str, /, *, reversible: bool = False, **options: Any) -> 
     if architecture in REVERSIBLE:
         options["reversible"] = reversible
     return ARCHITECTURES[architecture](**options)
+
+
+def activation_bytes(architecture: str, /, **options: Any) -> float:
+    """What a training step keeps of one example for its gradient; 0 where recomputing it is not offered."""
+    return REVERSIBLE[architecture](**options) if architecture in REVERSIBLE else 0.0

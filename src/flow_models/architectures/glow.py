@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -62,6 +63,30 @@ def glow(
         shape = (height, width, channels // 2)
     rescale = Rescale(event_shape=image_shape, scale=256.0, shift=128.0, dtype=dtype)
     return Chain([rescale, MultiScale(built)], name="glow")
+
+
+def glow_activation_bytes(
+    *,
+    image_shape: Shape,
+    levels: int,
+    steps: int,
+    hidden_channels: int,
+    compute_dtype: tf.DType = tf.float32,
+    **_: Any,
+) -> float:
+    """What a training step keeps of one image for its gradient, if nothing is recomputed.
+
+    A position of a step keeps 6.5 numbers a channel in float32, and 2.3 a hidden channel in the networks' type:
+    measured with ``benchmarks/memory.py`` at 12 channels, 32 and 128 hidden channels, in float32 and bfloat16.
+    """
+    height, width, channels = image_shape
+    total = 0.0
+    for _level in range(levels):
+        height, width, channels = height // 2, width // 2, channels * 4
+        a_position = 6.5 * 4 * channels + 2.3 * compute_dtype.size * hidden_channels
+        total += steps * height * width * a_position
+        channels //= 2
+    return total
 
 
 @dataclass(frozen=True)

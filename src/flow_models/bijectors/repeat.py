@@ -73,12 +73,15 @@ class Repeat(FusedBijector):
         """Initialise the steps in turn, from the data side."""
         step, _ = self._step()
         variables = _variables(step)
+        initialised = []
         for index in range(self._times):
             for variable, stacked in zip(variables, self._weights, strict=True):
                 variable.assign(stacked[index])
             x = step.initialise(x)
-            for variable, stacked in zip(variables, self._weights, strict=True):
-                stacked[index].assign(variable)
+            initialised.append([variable.read_value() for variable in variables])
+        # As a whole: a slice of a variable that has copies on other devices cannot be assigned.
+        for stacked, same in zip(self._weights, zip(*initialised, strict=True), strict=True):
+            stacked.assign(tf.stack(same))
         return x
 
     def _one_inverse(self, x: tf.Tensor, weights: Weights) -> tuple[tf.Tensor, tf.Tensor]:

@@ -24,6 +24,7 @@ from flow_models.training.interruption import Interruption
 from flow_models.training.listeners import Listener, Row
 from flow_models.training.schedule import learning_rate
 from flow_models.training.step import Batch, Stepper
+from flow_models.training.strategy import Replicas
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +106,7 @@ def train(
     checkpoints: Path,
     xla: bool = False,
     listeners: Sequence[Listener] = (),
+    replicas: Replicas | None = None,
 ) -> Outcome:
     """Fit by exact maximum likelihood, and save the best averaged weights and ``history.csv`` to ``folder``.
 
@@ -112,15 +114,25 @@ def train(
     belongs to these settings and these data; it is removed when the model is saved.
     ``xla``: whether XLA compiles the step. ``listeners`` hear of each epoch.
 
+    With several ``replicas``, in whose scope the model was made, every process calls this with the same data: a batch
+    is the same as it would be for one, each replica takes its part of it, and the chief alone reads and writes files.
+
     Raises:
-        FlowModelsError: if the loss stays non-finite, or the data are fewer than one batch.
+        FlowModelsError: if the loss stays non-finite, the data are fewer than one batch, or a worker is lost.
     """
+    replicas = replicas or Replicas()
     if data.steps_per_epoch < 1:
         raise FlowModelsError(
             f"train.batch_size: {settings.batch_size} is more than there are training examples; use a smaller one"
         )
-    run = _Run(model, data, settings, Stepper(model, settings, seed=seed, xla=xla), checkpoints, listeners)
-    return run.to_the_end(folder)
+    if settings.batch_size % replicas.count:
+        raise FlowModelsError(
+            f"train.batch_size: {settings.batch_size} cannot be shared by {replicas.count} replicas; "
+            f"use a multiple of {replicas.count}"
+        )
+    with replicas.losses_explained():
+        stepper = Stepper(model, settings, seed=seed, xla=xla, replicas=replicas)
+        return _Run(stepper, data, settings, checkpoints, listeners).to_the_end(folder)
 
 
 class _Run:
@@ -128,22 +140,22 @@ class _Run:
 
     def __init__(
         self,
-        model: FlowModel,
+        stepper: Stepper,
         data: TrainingData,
         settings: TrainSettings,
-        stepper: Stepper,
         checkpoints: Path,
         listeners: Sequence[Listener],
     ) -> None:
-        self._model, self._data, self._settings = model, data, settings
-        self._stepper, self._listeners = stepper, listeners
-        tensors = tf.train.Checkpoint(stepper=stepper, fixed=model.non_trainable_variables)
+        self._stepper, self._data, self._settings, self._listeners = stepper, data, settings, listeners
+        self._replicas = stepper.replicas
+        tensors = tf.train.Checkpoint(stepper=stepper, fixed=stepper.model.non_trainable_variables)
         self._checkpoints = Checkpoints(checkpoints, tensors)
         self._progress = Progress()
         self._total = settings.epochs * data.steps_per_epoch
         self._interruption = Interruption()
         self._nonfinite_in_a_row = 0
         self._started = self._saved = time.monotonic()
+        self._seconds, self._asked = 0.0, False
 
     def to_the_end(self, folder: Path) -> Outcome:
         self._start()
@@ -158,22 +170,25 @@ class _Run:
         finally:
             for listener in self._listeners:
                 listener.on_end(saved)
-        self._checkpoints.clear()
+        if self._replicas.chief:
+            self._checkpoints.clear()
         progress = self._progress
         epochs = int(progress.history[-1]["epoch"])
         return Outcome(
-            reason, progress.step, epochs, self._seconds(), progress.best, self._stepper.unit, progress.skipped
+            reason, progress.step, epochs, self._seconds, progress.best, self._stepper.unit, progress.skipped
         )
 
     def _start(self) -> None:
         """From the last checkpoint, or from the data."""
-        state = self._checkpoints.restore()
+        state = self._replicas.share_json(self._checkpoints.restore() if self._replicas.chief else None)
         if state is None:
             self._stepper.initialise(next(iter(self._data.batches(0, 0))))
+        self._stepper.share()
+        if state is None:
             return
         self._progress = Progress(**state)
-        self._stepper.use(self._stepper.weights)
         self._started -= self._progress.seconds
+        self._agree()
         logger.info("resumed at step %d of %d", self._progress.step, self._total)
 
     def _epochs(self, bar: tqdm[Any]) -> str:
@@ -195,7 +210,7 @@ class _Run:
             self._close_epoch(epoch, examples / max(time.monotonic() - started, 1e-9), bar)
             if epoch - self._progress.best_epoch >= self._settings.patience:
                 return f"no better held-out likelihood in {self._settings.patience} epochs"
-            if self._settings.minutes is not None and self._seconds() >= 60 * self._settings.minutes:
+            if self._settings.minutes is not None and self._seconds >= 60 * self._settings.minutes:
                 return f"{self._settings.minutes:g} minutes are over"
 
     def _bar(self) -> tqdm[Any]:
@@ -216,16 +231,23 @@ class _Run:
         rate = bar.format_dict["rate"]
         if self._settings.minutes is not None and rate:
             # The time may be over before the epochs are.
-            left = max(60 * self._settings.minutes - self._seconds(), 0.0)
+            left = max(60 * self._settings.minutes - self._seconds, 0.0)
             bar.total = min(self._total * self._settings.batch_size, bar.n + int(rate * left))
 
     def _step(self, batch: Batch) -> None:
         progress = self._progress
         rate = learning_rate(self._settings, step=progress.step, fraction=self._fraction())
-        loss, norm = self._stepper.step(batch, tf.constant(progress.step), tf.constant(rate, self._model.dtype))
+        loss, norm = self._stepper.step(batch, tf.constant(progress.step), tf.constant(rate, self._stepper.model.dtype))
         self._count(float(loss), float(norm))
         progress.step += 1
+        self._agree()
         self._save_when_due()
+
+    def _agree(self) -> None:
+        """Read the clock, the chief's for all workers, and see whether any of them was asked to stop."""
+        own = time.monotonic() - self._started if self._replicas.chief else 0.0
+        self._seconds, asked = self._replicas.total(own, bool(self._interruption.requested))
+        self._asked = bool(asked)
 
     def _count(self, loss: float, norm: float) -> None:
         if math.isfinite(norm):
@@ -248,13 +270,14 @@ class _Run:
         """Measure the average on the held-out data, remember it if it is the best, and tell of the epoch."""
         progress, unit = self._progress, self._stepper.unit
         holdout = self._holdout()
+        self._agree()
         if holdout < progress.best:
             progress.best, progress.best_epoch = holdout, epoch
             self._stepper.best.assign(self._stepper.average)
         row = {
             "epoch": epoch + 1,
             "step": progress.step,
-            "seconds": round(self._seconds(), 1),
+            "seconds": round(self._seconds, 1),
             f"train_{unit}": progress.losses / progress.taken if progress.taken else math.nan,
             f"holdout_{unit}": holdout,
             "learning_rate": float(self._stepper.optimizer.learning_rate),
@@ -270,42 +293,47 @@ class _Run:
             logger.info("epoch %d: %.3f %s held out, %.0f examples/s", epoch + 1, holdout, UNITS[unit], rate)
 
     def _holdout(self) -> float:
+        """The mean loss of the average on the held-out data, of which each worker takes its share."""
         self._stepper.use(self._stepper.average)
-        data, values = self._data.holdout, []
+        data, values = self._data.holdout, [np.zeros(0)]
         length = len(data[0]) if isinstance(data, tuple) else len(data)
-        for index, start in enumerate(range(0, length, EVALUATION_BATCH)):
+        starts = list(enumerate(range(0, length, EVALUATION_BATCH)))
+        for index, start in starts[self._replicas.worker :: self._replicas.workers]:
             batch = tf.nest.map_structure(lambda each, at=start: tf.constant(each[at : at + EVALUATION_BATCH]), data)
             values.append(self._stepper.evaluate(batch, tf.constant(index)))
         self._stepper.use(self._stepper.weights)
-        return float(np.mean(np.concatenate(values)))
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self._started
+        own = np.concatenate(values)
+        total, count = self._replicas.total(float(own.sum()), len(own))
+        return total / count
 
     def _fraction(self) -> float:
         """How much of the run is done, by steps or by time, whichever is further."""
-        by_time = self._seconds() / (60 * self._settings.minutes) if self._settings.minutes else 0.0
+        by_time = self._seconds / (60 * self._settings.minutes) if self._settings.minutes else 0.0
         return max(self._progress.step / self._total, by_time)
 
     def _save_when_due(self) -> None:
         """Write a checkpoint when the time has come, or when asked to stop: then stop after it."""
-        asked = self._interruption.requested
-        if asked or time.monotonic() - self._saved >= 60 * self._settings.checkpoint_minutes:
+        if self._asked or time.monotonic() - self._saved >= 60 * self._settings.checkpoint_minutes:
             self._save()
-        if asked:
+        if self._asked:
+            own = self._interruption.requested
             raise FlowModelsError(
-                f"{asked.name} at step {self._progress.step} of {self._total}: saved; run again to continue from there"
+                f"{own.name if own else 'another worker was stopped'} at step {self._progress.step} of {self._total}: "
+                "saved; run again to continue from there"
             )
 
     def _save(self) -> None:
-        self._progress.seconds = self._seconds()
+        if not self._replicas.chief:
+            return
+        self._progress.seconds = self._seconds
         self._checkpoints.save(self._progress.step, asdict(self._progress))
         self._saved = time.monotonic()
 
     def _save_model(self, folder: Path) -> None:
         self._stepper.use(self._stepper.best)
-        self._model.save(folder)
-        write_history(folder / "history.csv", self._progress.history)
+        if self._replicas.chief:
+            self._stepper.model.save(folder)
+            write_history(folder / "history.csv", self._progress.history)
 
 
 def write_history(path: Path, history: list[Row]) -> None:

@@ -13,6 +13,7 @@ from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.training.dequantisation import VariationalNoise
 from flow_models.training.flat import FlatWeights
+from flow_models.training.strategy import Replicas
 
 Batch: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
 
@@ -28,20 +29,32 @@ class Stepper(tf.Module):
         settings: of the optimizer and the average.
         seed: of the noise that each step adds; the noise is a function of (seed, step) alone.
         xla: whether XLA compiles the step.
+        replicas: of the model, each of which takes its part of the batch; the rest is done once in each process.
 
     Raises:
-        FlowModelsError: if the noise on integers is to be learned, but the data are vectors.
+        FlowModelsError: if the noise is to be learned, but the data are vectors or there are several replicas.
     """
 
-    def __init__(self, model: FlowModel, settings: TrainSettings, *, seed: int, xla: bool = False) -> None:
+    def __init__(
+        self,
+        model: FlowModel,
+        settings: TrainSettings,
+        *,
+        seed: int,
+        xla: bool = False,
+        replicas: Replicas | None = None,
+    ) -> None:
         super().__init__(name="stepper")
-        self._model, self._settings, self._seed = model, settings, seed
+        self.model, self._settings, self._seed = model, settings, seed
+        self.replicas = replicas or Replicas()
         images = len(model.event_shape) > 1
         self.unit = "bits_per_dim" if images else "nats"
         self._noise: VariationalNoise | None = None
         if settings.dequantisation == "variational":
             if not images:
                 raise FlowModelsError("train.dequantisation: variational noise is for images, not vectors; use uniform")
+            if self.replicas.count > 1:
+                raise FlowModelsError("train.dequantisation: variational noise is learned on one device; use uniform")
             self.unit = "variational_bits_per_dim"
             self._noise = VariationalNoise(model.event_shape, seed=seed, dtype=model.dtype)
         if model.classes:
@@ -62,29 +75,44 @@ class Stepper(tf.Module):
     def initialise(self, batch: Batch) -> None:
         """Start from the data: the layers that normalise take their scales from this batch."""
         (x, *context), _ = self._prepared(batch, noise=-1)
-        self._model.initialise(x, *context)
+        with self.replicas.scope():
+            self.model.initialise(x, *context)
         for vector in (self.weights, self.average, self.best):
             vector.assign(self._flat.read())
 
+    def share(self) -> None:
+        """Give every replica what the chief holds."""
+        vectors = [self.weights, self.average, self.best, *self.optimizer.variables]
+        self.replicas.share([*vectors, *self.model.non_trainable_variables])
+        self.use(self.weights)
+
     def use(self, vector: tf.Variable) -> None:
         """Give the model the weights, their average, or the best average."""
-        self._flat.write(vector)
+        with self.replicas.scope():
+            self._flat.write(vector)
 
     def _step(self, batch: Batch, index: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one step; returns the loss of the batch and the norm of its gradient, NaN if either is not finite.
 
         A step that is not finite is left out: weights, moments and average stay as they were.
         """
-        with tf.GradientTape() as tape:
-            inputs, log_noise = self._prepared(batch, noise=index)
-            # Not the compiled function, whose signature leaves the size of the batch open.
-            loss = tf.reduce_mean(self._model.loss.python_function(*inputs) + log_noise) / self._nats
-        gradient = self._flat.flatten(tape.gradient(loss, self._trained))
+        loss, gradient = self.replicas.sum(lambda: self._loss_and_gradient(batch, index))
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         clipped = gradient * tf.minimum(1.0, self._settings.clip_norm / norm)
         tf.cond(finite, lambda: self._apply(clipped, index, rate), lambda: None)
         return loss, tf.where(finite, norm, math.nan)
+
+    def _loss_and_gradient(self, batch: Batch, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """A replica's share of the loss of the whole batch, and of its gradient ``[parameters]``."""
+        with tf.GradientTape() as tape:
+            # The noise of the whole batch, so that an example has the same whichever replica takes it.
+            inputs, log_noise = self._prepared(batch, noise=index)
+            own = [self.replicas.part(each) for each in inputs]
+            # Not the compiled function, whose signature leaves the size of the batch open.
+            loss = tf.reduce_mean(self.model.loss.python_function(*own) + log_noise)
+            loss /= self._nats * self.replicas.count
+        return loss, self._flat.flatten(tape.gradient(loss, self._trained))
 
     def _apply(self, gradient: tf.Tensor, index: tf.Tensor, rate: tf.Tensor) -> None:
         self.optimizer.learning_rate.assign(rate)
@@ -93,7 +121,7 @@ class Stepper(tf.Module):
             # the one vector: towards zero, a normalisation's scale or a bias is no simpler.
             self.weights.assign_sub(rate * self._settings.weight_decay * self._flat.kernels() * self.weights)
         self.optimizer.apply_gradients([(gradient, self.weights)])
-        self._flat.write(self.weights)
+        self.use(self.weights)
         # A young average would otherwise remember the random start for long (Adam's bias, seen again).
         steps = tf.cast(index, self.average.dtype)
         decay = tf.minimum(self._settings.averaging, (1 + steps) / (10 + steps))
@@ -102,12 +130,12 @@ class Stepper(tf.Module):
     def _evaluate(self, batch: Batch, index: tf.Tensor) -> tf.Tensor:
         """The loss of each example, ``[batch]``, with noise that is the same at every call."""
         inputs, log_noise = self._prepared(batch, noise=-2 - index)
-        return (self._model.loss(*inputs) + log_noise) / self._nats
+        return (self.model.loss(*inputs) + log_noise) / self._nats
 
     def _prepared(self, batch: Batch, *, noise: tf.Tensor | int) -> tuple[list[tf.Tensor], tf.Tensor]:
         """``x``, and the context if there is one, as the model takes them; and the log-density of the noise."""
         x, *context = batch if isinstance(batch, tuple) else (batch,)
-        dtype, seed = self._model.dtype, [self._seed, noise]
+        dtype, seed = self.model.dtype, [self._seed, noise]
         others = [tf.cast(each, dtype) for each in context]
         if self._noise and x.dtype.is_integer:
             integers = tf.cast(x, dtype)

@@ -38,7 +38,12 @@ def model(settings: Settings, shards: Path) -> FlowModel:
 
     lesson = APPLICATION.learn(settings)
     training.train(
-        lesson.model, lesson.data, settings.train, seed=0, folder=Path("model"), checkpoints=Path("checkpoints")
+        lesson.blueprint.build(),
+        lesson.data,
+        settings.train,
+        seed=0,
+        folder=Path("model"),
+        checkpoints=Path("checkpoints"),
     )
     return FlowModel.load("model")
 

@@ -1,0 +1,28 @@
+"""How the benchmarks run one case: in a process of its own, so that no case sees what another has allocated."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+TIMEOUT = 400
+
+
+def run_worker(
+    worker: str, *, python: str = sys.executable, timeout: float = TIMEOUT, **options: object
+) -> dict | None:
+    """What ``benchmarks.WORKER`` reports; None, and a line on standard error, if it fails or takes too long."""
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": f"{PROJECT / 'src'}{os.pathsep}{PROJECT}"}
+    command = [python, "-m", f"benchmarks.{worker}", *arguments]
+    try:
+        done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, timeout=timeout, check=True)  # noqa: S603
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        print(f"{worker} {' '.join(arguments)}: {type(error).__name__}", file=sys.stderr)
+        return None
+    result: dict = json.loads(done.stdout.splitlines()[-1])
+    return result
