@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flow_models.registry.promotion import Version
     from flow_models.registry.provenance import Provenance
     from flow_models.training import Outcome
+    from flow_models.training.listeners import Listener
     from flow_models.validation.checkpoint import Validation
 
 CHECKPOINTS = Path("checkpoints")

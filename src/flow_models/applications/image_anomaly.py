@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from flow_models.applications.base import Evaluation
+from flow_models.applications.base import Evaluation, one_hot
 from flow_models.applications.image_report import headlines, sections, summary
 from flow_models.applications.image_scores import SCORES, ScoredImages, score_images
 from flow_models.applications.images import ImageApplication
-from flow_models.data.pipeline import Split
 from flow_models.evaluation import outliers
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise, mean_and_standard_error
+from flow_models.model import to_images
 from flow_models.report.charts import histogram_edges, histogram_shares
 from flow_models.settings import Settings
 
@@ -45,8 +46,11 @@ class ImageAnomaly(ImageApplication):
                 images on which the model has no finite density.
         """
         scored = score_images(settings, model)
-        error = reconstruction_error(settings, model, scored.inliers.images)
-        metrics = _metrics(scored, dimensions=int(np.prod(model.event_shape))) | {"reconstruction_error": error}
+        errors = reconstruction_errors(settings, model, scored)
+        metrics = _metrics(scored, dimensions=int(np.prod(model.event_shape))) | {
+            "reconstruction_error": errors["inliers"],
+            "reconstruction": errors,
+        }
         return Evaluation(
             title="Image generation and outlier detection",
             summary=summary(metrics),
@@ -60,10 +64,29 @@ class ImageAnomaly(ImageApplication):
 APPLICATION = ImageAnomaly()
 
 
-def reconstruction_error(settings: Settings, model: FlowModel, images: Split) -> float:
-    """Largest ``|x - decode(encode(x))| / 256`` over one batch of images."""
-    x = dequantise(images.images[: settings.evaluate.batch_size], seed=settings.seed)
-    return float(np.abs(np.asarray(model.decode(model.encode(x))) - x).max() / 256)
+def reconstruction_errors(settings: Settings, model: FlowModel, scored: ScoredImages) -> dict[str, float]:
+    """Largest ``|x - decode(encode(x))| / 256`` over a batch of each set of val/ and of images far from any.
+
+    Far from the data the network was never asked to be gentle: there an inverse breaks first (Behrmann et al. 2021,
+    "Understanding and mitigating exploding inverses in invertible neural networks"). What is not finite counts as
+    the largest float32.
+    """
+    size, shape = settings.evaluate.batch_size, model.event_shape
+    rng = np.random.default_rng(settings.seed)
+    classes = None if model.classes is None else one_hot(np.arange(size) % model.classes, model.classes)
+    sets = {
+        **{name: each.images.images[:size] for name, each in scored.named().items()},
+        "generated": to_images(model.sample(size, context=classes, seed=settings.seed)),
+        "all black": np.zeros((1, *shape), np.uint8),
+        "all white": np.full((1, *shape), 255, np.uint8),
+        "random pixels": rng.integers(0, 256, (size, *shape)).astype(np.uint8),
+    }
+    return {name: _reconstruction_error(model, dequantise(images, seed=settings.seed)) for name, images in sets.items()}
+
+
+def _reconstruction_error(model: FlowModel, x: NDArray[np.float32]) -> float:
+    error = float(np.abs(np.asarray(model.decode(model.encode(x))) - x).max() / 256)
+    return error if np.isfinite(error) else float(np.finfo(np.float32).max)
 
 
 def _metrics(scored: ScoredImages, *, dimensions: int) -> dict[str, Any]:

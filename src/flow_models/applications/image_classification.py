@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flow_models.applications.base import Evaluation, class_base
 from flow_models.applications.classification_pictures import class_samples, confusion, mistakes, reliability
-from flow_models.applications.image_anomaly import detection_measures, reconstruction_error
+from flow_models.applications.image_anomaly import detection_measures, reconstruction_errors
 from flow_models.applications.image_pictures import SCORE_NAMES, histograms, roc
 from flow_models.applications.image_report import measure_table
 from flow_models.applications.image_scores import ScoredImages, score_images
@@ -67,7 +67,8 @@ class ImageClassification(ImageApplication):
         inliers = scored.inliers.images
         labels = class_numbers(inliers, model.about["classes"])
         judged = Classified(model.about["classes"], labels, class_probabilities(settings, model, inliers.images))
-        metrics = _metrics(scored, judged) | {"reconstruction_error": reconstruction_error(settings, model, inliers)}
+        errors = reconstruction_errors(settings, model, scored)
+        metrics = _metrics(scored, judged) | {"reconstruction_error": errors["inliers"], "reconstruction": errors}
         return Evaluation(
             title="Generative classification of images",
             summary=_summary(metrics),

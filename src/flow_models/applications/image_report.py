@@ -135,6 +135,13 @@ def _latent(settings: Settings, model: FlowModel, scored: ScoredImages, metrics:
         "Latent space",
         "Where the network carries images to. Trained images should fill the standard normal distribution that "
         "samples are drawn from.",
+        tables=[
+            Table(
+                "Largest difference after encoding and decoding, as a share of the 256 grey levels",
+                ["Images", "difference"],
+                [[name, f"{error:.1e}"] for name, error in metrics["reconstruction"].items()],
+            )
+        ],
         pictures={
             "latent": latent_plane(settings, model, scored),
             "interpolation": interpolation(settings, model, scored.inliers),

@@ -16,6 +16,7 @@ class Gauss:
     """Stands in for a trained model: every pixel normal around a bright upper left corner."""
 
     event_shape = (SIDE, SIDE, 1)
+    classes = None
     center = np.add.outer(np.arange(SIDE), np.arange(SIDE))[..., None] * -30.0 + 220
     width = 12.0
 
@@ -32,7 +33,7 @@ class Gauss:
     def marginal_log_prob(self, x: np.ndarray) -> np.ndarray:
         return self.log_prob(x)
 
-    def sample(self, number: int, *, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+    def sample(self, number: int, *, context: None = None, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
         return self.decode(temperature * np.random.default_rng(seed).normal(size=(number, SIDE * SIDE)))
 
 

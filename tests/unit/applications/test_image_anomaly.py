@@ -52,7 +52,18 @@ def test_the_model_finds_what_the_compressor_cannot(evaluation: Evaluation) -> N
 
 def test_the_reconstruction_error_is_a_share_of_the_grey_scale(settings: Settings, model: Any) -> None:
     model.decode = lambda z: type(model).decode(model, z) + 0.256
-    assert ImageAnomaly().evaluate(settings, model).metrics["reconstruction_error"] == pytest.approx(1e-3, rel=1e-3)
+    metrics = ImageAnomaly().evaluate(settings, model).metrics
+    assert metrics["reconstruction_error"] == pytest.approx(1e-3, rel=1e-3)
+    assert list(metrics["reconstruction"]) == [
+        *("inliers", "noise", "upside", "generated", "all black", "all white", "random pixels")
+    ]
+    assert list(metrics["reconstruction"].values()) == pytest.approx([1e-3] * 7, rel=1e-3)
+
+
+def test_a_reconstruction_that_is_not_finite_is_a_very_large_error(settings: Settings, model: Any) -> None:
+    model.decode = lambda z: np.where(np.abs(z) > 4, np.inf, z).reshape(-1, *model.event_shape)
+    errors = ImageAnomaly().evaluate(settings, model).metrics["reconstruction"]
+    assert errors["all black"] == np.finfo(np.float32).max
 
 
 def test_an_image_has_the_same_score_in_any_batch(settings: Settings, model: Any) -> None:
