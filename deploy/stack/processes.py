@@ -77,10 +77,11 @@ def wait(service: Service, home: Path, *, within: float = START_SECONDS) -> None
     while not service.is_ready():
         alive = running(service.name, home)
         if not alive or time.monotonic() > deadline:
-            log = home / f"{service.name}.log"
-            last = (log.read_text(encoding="utf-8", errors="replace").split("\n") or [""])[-2:][0].strip()
             state = f"not ready after {within:.0f} s" if alive else "ended"
-            raise FlowModelsError(f"{service.name}: {state}: {last or 'it said nothing'}; see {log}")
+            log = home / f"{service.name}.log"
+            said = log.read_text(encoding="utf-8", errors="replace").split("\n")
+            last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+            raise FlowModelsError(f"{service.name}: {state}: {last}; see {log}")
         time.sleep(0.2)
 
 

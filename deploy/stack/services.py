@@ -155,7 +155,10 @@ class Stack:
 
     def _has_worker(self) -> bool:
         workers = f"{self.environment['PREFECT_API_URL']}/work_pools/{POOL}/workers/filter"
-        answer = requests.post(workers, json={}, timeout=5)
+        try:
+            answer = requests.post(workers, json={}, timeout=5)
+        except requests.RequestException:
+            return False
         return answer.ok and any(worker["status"] == "ONLINE" for worker in answer.json())
 
     def _create_bucket(self) -> None:
