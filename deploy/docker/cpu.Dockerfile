@@ -5,10 +5,12 @@ RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.8
 ENV UV_NO_CACHE=1 UV_PYTHON=/opt/venv/bin/python
 WORKDIR /app
 # The libraries change less often than the code: a layer of their own. The lock decides the versions, and
-# pyproject.toml which of its packages are wanted, so that no linter comes along.
+# pyproject.toml which of its packages are wanted, so that no linter comes along. TensorFlow's headers
+# are 390 MB that only a compiler of operations would read.
 COPY pyproject.toml requirements.lock ./
 RUN uv venv --python /usr/local/bin/python /opt/venv \
- && uv pip install --requirements pyproject.toml --extra pipeline --constraint requirements.lock
+ && uv pip install --requirements pyproject.toml --extra pipeline --constraint requirements.lock \
+ && rm -r /opt/venv/lib/python3.12/site-packages/tensorflow/include
 COPY README.md LICENSE ./
 COPY src src
 RUN uv pip install --no-deps --no-build-isolation --editable .

@@ -6,10 +6,11 @@ RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.8
 ENV UV_NO_CACHE=1 UV_PYTHON=/opt/venv/bin/python
 WORKDIR /app
 # The libraries change less often than the code: a layer of their own. gpu.lock is requirements.lock without linters
-# and with CUDA.
+# and with CUDA. TensorFlow's headers are 390 MB that only a compiler of operations would read.
 COPY pyproject.toml deploy/docker/gpu.lock ./
 RUN uv venv --python /usr/local/bin/python /opt/venv \
- && uv pip install --requirements gpu.lock
+ && uv pip install --requirements gpu.lock \
+ && rm -r /opt/venv/lib/python3.12/site-packages/tensorflow/include
 COPY README.md LICENSE ./
 COPY src src
 RUN uv pip install --no-deps --no-build-isolation --editable .

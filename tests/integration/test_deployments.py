@@ -25,11 +25,11 @@ CLONE = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((CLONE / "deploy/work-pools").glob("*.json"))
 FLOW = """
 from pathlib import Path
-from prefect import flow
+from prefect import flow, runtime
 
 @flow(name="training")
 def training(*, force: bool = False) -> None:
-    Path("ran").touch()
+    Path(runtime.deployment.name).touch()
 """
 
 
@@ -134,5 +134,5 @@ def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has(
 
     state = client.read_flow_run(run.id).state
     assert state.is_completed(), state.message
-    assert (clone / "ran").exists()
-    assert not (project / "ran").exists()
+    assert (clone / "training-gpu").exists()
+    assert not (project / "training-gpu").exists()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from deploy.stack.processes import Service
 from flow_models.errors import FlowModelsError
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('deaf', 'w'); time.sleep(60)"
-PARENT = "import subprocess, time; subprocess.Popen(['sleep', '60']); open('has-child', 'w'); time.sleep(60)"
+PARENT = "import subprocess, time; subprocess.Popen(['sleep', '600']); open('has-child', 'w'); time.sleep(60)"
 
 
 def service(program: str, is_ready: Callable[[], bool] = lambda: True) -> Service:
@@ -34,7 +35,8 @@ def pid(home: Path) -> int:
     return json.loads((home / "server.pid").read_text())["pid"]
 
 
-def test_it_is_ended_with_the_processes_that_it_started(home: Path) -> None:
+def test_it_is_ended_with_the_processes_that_it_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 5)
     parent = service(PARENT, is_ready=(home / "server/has-child").exists)
     processes.spawn(parent, home)
     processes.wait(parent, home)
@@ -43,7 +45,11 @@ def test_it_is_ended_with_the_processes_that_it_started(home: Path) -> None:
 
     assert processes.end("server", home)
 
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    try:
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
     assert not processes.running("server", home)
     assert not processes.end("server", home)
 
