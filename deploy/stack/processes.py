@@ -16,7 +16,7 @@ import psutil
 
 from flow_models.errors import FlowModelsError
 
-START_SECONDS = 120
+START_SECONDS = 180
 GRACE_SECONDS = 40  # a worker gives the flow run that it stops 30
 
 
