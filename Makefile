@@ -11,10 +11,10 @@ export KERAS_HOME := $(CURDIR)/.cache/keras
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format unit lock clean
+.PHONY: help env demo test lint format unit lock clean stack stack-stop
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 env: $(READY) ## Create the environment in .venv/ from requirements.lock
 
@@ -49,6 +49,14 @@ format: $(READY) ## Let ruff mend what it can
 lock: ## Pin anew what pyproject.toml allows (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
 	  --extra pipeline --extra dev pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --python-platform x86_64-manylinux_2_28 --python-version 3.12 --no-emit-index-url --no-header \
+	  --constraint requirements.lock --extra pipeline --extra gpu pyproject.toml --output-file deploy/docker/gpu.lock
+
+stack: $(READY) ## PostgreSQL, S3, MLflow, Prefect and a worker on this machine, without Docker
+	@python -m deploy.stack start $(STACK_OPTIONS)
+
+stack-stop: $(READY) ## End them
+	@python -m deploy.stack stop
 
 clean: ## Remove what the pipeline made; the environment, the data and the registry stay
 	rm -rf checkpoints models prepared reports

@@ -74,9 +74,10 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect
 
 @pytest.fixture(scope="session")
 def prefect_worker(prefect_server: Prefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prefect]:
-    """The server with the process pool ``local`` and a worker of it, started in a folder of its own."""
-    made = prefect_server("work-pool", "create", "local", "--type", "process")
-    assert made.returncode == 0, made.stderr
+    """The server with the pools of prefect.yaml and a worker of ``local``, started in a folder of its own."""
+    for pool in ("local", "gpu"):
+        made = prefect_server("work-pool", "create", pool, "--type", "process", "--overwrite")
+        assert made.returncode == 0, made.stderr
     command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "local"]
     log = tmp_path_factory.mktemp("worker") / "log"
     with running(command, log=log, environment=prefect_server.environment):

@@ -61,7 +61,7 @@ def test_only_the_network_and_its_training_know_tfp(path: Path) -> None:
         assert not any(module.startswith("tensorflow_probability") for module in imported(path))
 
 
-@pytest.mark.parametrize("folder", ["src", "flows", "tests", "benchmarks"])
+@pytest.mark.parametrize("folder", ["src", "flows", "deploy", "tests", "benchmarks"])
 def test_no_file_is_longer_than_one_can_read(folder: str) -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in (PROJECT / folder).rglob("*.py")}
     assert not {path: length for path, length in lengths.items() if length > LONGEST}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 
 LOCK = Path("dvc.lock")
 UNKNOWN = "unknown"
+IMAGE_COMMIT = "FLOW_MODELS_COMMIT"  # in a container image, which has no git
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,7 @@ def provenance(source: str, *, manifest: str, shards: str) -> Provenance:
 def _commit() -> str:
     commit = _git("rev-parse", "HEAD")
     if not commit:
-        return UNKNOWN
+        return os.environ.get(IMAGE_COMMIT, UNKNOWN)
     changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{LOCK}")
     return f"{commit}-dirty" if changed else commit
 

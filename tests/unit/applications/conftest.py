@@ -34,6 +34,7 @@ class Gauss:
         return self.log_prob(x)
 
     def sample(self, number: int, *, context: None = None, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+        assert context is None
         return self.decode(temperature * np.random.default_rng(seed).normal(size=(number, SIDE * SIDE)))
 
 

@@ -57,3 +57,14 @@ def test_other_data_are_named_by_their_manifest(repository: Path) -> None:
 def test_outside_a_repository_what_is_unknown_is_called_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert (find().commit, find().lock) == ("unknown", "unknown")
+
+
+def test_in_an_image_without_git_the_commit_is_the_one_it_was_built_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("FLOW_MODELS_COMMIT", raising=False)
+    assert find().commit == "unknown"
+    monkeypatch.setenv("FLOW_MODELS_COMMIT", "0123456789ab")
+    assert find().commit == "0123456789ab"

@@ -1,0 +1,1 @@
+"""Training as a job of AWS Batch: stack.yaml makes the place, ``python -m deploy.aws_batch`` uses it."""

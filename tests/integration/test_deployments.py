@@ -1,0 +1,138 @@
+"""prefect.yaml and the work-pool templates of deploy/, on a real Prefect server."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import VariableCreate, WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
+from prefect.client.schemas.objects import FlowRun, WorkPool
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tests.integration.conftest import Prefect
+from tests.integration.servers import running
+
+CLONE = Path(__file__).resolve().parents[2]
+TEMPLATES = sorted((CLONE / "deploy/work-pools").glob("*.json"))
+FLOW = """
+from pathlib import Path
+from prefect import flow, runtime
+
+@flow(name="training")
+def training(*, force: bool = False) -> None:
+    Path(runtime.deployment.name).touch()
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """prefect.yaml over a training that does next to nothing."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "flows").mkdir()
+    (folder / "flows/training.py").write_text(FLOW)
+    shutil.copy(CLONE / "prefect.yaml", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(prefect_server: Prefect) -> SyncPrefectClient:
+    with temporary_settings({PREFECT_API_URL: prefect_server.environment["PREFECT_API_URL"]}):
+        return get_client(sync_client=True)
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect_server: Prefect, client: SyncPrefectClient, project: Path) -> Iterator[None]:
+    for pool in ("local", "gpu"):
+        create_pool(client, pool, TEMPLATES[0].with_stem("process"))
+    done = prefect_server("deploy", "--all", folder=project)
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield
+    for name in ("training", "training-gpu"):
+        deployment = client.read_deployment_by_name(f"training/{name}").id
+        for run in runs_of(client, deployment):
+            client.delete_flow_run(run.id)
+        client.delete_deployment(deployment)
+
+
+def create_pool(client: SyncPrefectClient, name: str, template: Path) -> WorkPool:
+    """What `prefect work-pool create --base-job-template … --overwrite` does."""
+    content = json.loads(template.read_text())
+    return client.create_work_pool(
+        WorkPoolCreate(name=name, type=template.stem, base_job_template=content), overwrite=True
+    )
+
+
+def runs_of(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
+    only = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
+    return client.read_flow_runs(flow_run_filter=only)
+
+
+def wait_for(condition: Callable[[], bool], *, within: float = 60) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.2)
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
+def test_the_server_accepts_the_template_of_a_work_pool(client: SyncPrefectClient, template: Path) -> None:
+    pool = create_pool(client, f"{template.stem}-template", template)
+    assert pool.base_job_template == json.loads(template.read_text())
+
+
+def test_the_server_refuses_a_template_with_a_variable_that_is_none(client: SyncPrefectClient, tmp_path: Path) -> None:
+    broken = tmp_path / "process.json"
+    broken.write_text(TEMPLATES[0].with_stem("process").read_text().replace("{{ env }}", "{{ environment }}"))
+    with pytest.raises(PrefectHTTPStatusError, match="environment"):
+        create_pool(client, "broken", broken)
+
+
+@pytest.mark.parametrize(("name", "pool", "queue"), [("training", "local", "default"), ("training-gpu", "gpu", "gpu")])
+def test_a_deployment_runs_one_at_a_time_and_by_night_only_when_it_is_switched_on(
+    deployed: None, client: SyncPrefectClient, name: str, pool: str, queue: str
+) -> None:
+    deployment = client.read_deployment_by_name(f"training/{name}")
+    assert (deployment.work_pool_name, deployment.work_queue_name) == (pool, queue)
+    assert deployment.global_concurrency_limit is not None
+    assert deployment.global_concurrency_limit.limit == 1
+    assert [(schedule.schedule.cron, schedule.active) for schedule in deployment.schedules] == [("0 2 * * *", False)]
+
+
+def test_news_of_new_data_starts_a_training(deployed: None, client: SyncPrefectClient, prefect_server: Prefect) -> None:
+    deployment = client.read_deployment_by_name("training/training").id
+    before = len(runs_of(client, deployment))
+
+    emitted = prefect_server("event", "emit", "flow-models.new-data", "--resource-id", "flow-models.data")
+
+    assert emitted.returncode == 0, emitted.stderr
+    wait_for(lambda: len(runs_of(client, deployment)) > before)
+
+
+def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has(
+    deployed: None, client: SyncPrefectClient, prefect_server: Prefect, project: Path, tmp_path: Path
+) -> None:
+    clone = tmp_path / "clone-on-the-gpu-machine"
+    shutil.copytree(project, clone)
+    client.create_variable(VariableCreate(name="gpu_folder", value=str(clone)))
+    run = client.create_flow_run_from_deployment(client.read_deployment_by_name("training/training-gpu").id)
+
+    def has_ended() -> bool:
+        return client.read_flow_run(run.id).state.is_final()
+
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "gpu", "--limit", "1", "--run-once"]
+    with running(command, log=tmp_path / "worker", environment=prefect_server.environment):
+        wait_for(has_ended)
+
+    state = client.read_flow_run(run.id).state
+    assert state.is_completed(), state.message
+    assert (clone / "training-gpu").exists()
+    assert not (project / "training-gpu").exists()
