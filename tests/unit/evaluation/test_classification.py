@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_models.evaluation import classification
@@ -64,6 +64,7 @@ def test_labels_drawn_from_the_probabilities_are_calibrated() -> None:
     assert classification.negative_log_likelihood(sharp, y) > classification.negative_log_likelihood(p, y)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 999), bins=st.integers(1, 40))
 def test_the_worst_gap_is_at_least_the_mean_gap(seed: int, bins: int) -> None:
     rng = np.random.default_rng(seed)

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm
@@ -94,6 +94,7 @@ def test_the_distance_of_shifted_gaussians_is_the_integral(name: str) -> None:
 
 
 @distances
+@settings(deadline=None)
 @given(shift=st.floats(-1e3, 1e3), seed=st.integers(0, 99))
 def test_a_distance_is_symmetric_and_does_not_see_the_origin(name: str, shift: float, seed: int) -> None:
     a, b = normal((6, 2), seed=seed), normal((5, 2), seed=seed + 100)
