@@ -133,6 +133,7 @@ class EvaluateSettings(Section):
     posteriors: int = Field(300, ge=20)
     draws: int = Field(200, ge=20)
     references: int = Field(20, ge=1)
+    local_pairs: int = Field(1000, ge=0)
 
 
 class Bound(Section):

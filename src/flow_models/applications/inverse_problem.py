@@ -76,7 +76,7 @@ class InverseProblem(VectorApplication):
         rows, names = table.rows("test"), table.columns.x
         some = _first(rows, settings.evaluate.posteriors)
         posteriors = posteriors_of(model, some, draws=settings.evaluate.draws, seed=settings.seed)
-        found = calibrate(posteriors, model, rows, seed=settings.seed)
+        found = calibrate(posteriors, model, rows, local_pairs=settings.evaluate.local_pairs, seed=settings.seed)
         own = self.findings(settings, model, posteriors)
         metrics = {
             **likelihood(posteriors),
@@ -179,13 +179,13 @@ def likelihood(posteriors: Posteriors) -> dict[str, float]:
 def _calibration_section(
     found: Calibration, posteriors: Posteriors, metrics: Mapping[str, Any], names: Sequence[str]
 ) -> Section:
-    tests, local = metrics["calibration"], metrics["calibration"]["local_c2st"]
+    tests, local = metrics["calibration"], metrics["calibration"].get("local_c2st")
+    of_local = f"Local C2ST rejects {local['rejected']:.0%} of 20 observations at 5 %. " if local else ""
     text = (
         f"A posterior is calibrated if each truth looks like one more of its samples, here of "
         f"{posteriors.x.shape[1]:,} at {len(posteriors.x):,} observations. p-values of uniformity: "
         f"{tests['hpd_p_value']:.3g} for highest-density regions, {tests['tarp_p_value']:.3g} for TARP, whose "
-        f"reference points follow the observation. Local C2ST rejects {local['rejected']:.0%} of "
-        f"{len(found.local.p_value)} observations at 5 %. "
+        f"reference points follow the observation. {of_local}"
         "Contraction is the share of the prior's variance that the observation took away; z is the distance of "
         "posterior mean and truth in posterior deviations."
     )

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 CONFIDENCE = 0.95  # of every band
-# Local C2ST trains a classifier a trial: with these it takes seconds, in any number of dimensions.
-_LOCAL_PAIRS, _LOCAL_OBSERVATIONS, _LOCAL_TRIALS, _LOCAL_HIDDEN = 1000, 20, 19, (32, 32)
+# Local C2ST trains a classifier a trial; its default would be hundreds of units wide for gravity.
+_LOCAL_OBSERVATIONS, _LOCAL_TRIALS, _LOCAL_HIDDEN = 20, 19, (32, 32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class Calibration:
         central: coverage of the central intervals of ``LEVELS``, ``(19, p)``.
         contraction: ``(n, p)``.
         z_score: ``(n, p)``.
-        local: local C2ST at some observations.
+        local: local C2ST at some observations; None if it was left out.
     """
 
     sbc: calibration.BandCheck
@@ -45,21 +45,22 @@ class Calibration:
     central: NDArray[np.float64]
     contraction: NDArray[np.float64]
     z_score: NDArray[np.float64]
-    local: calibration.LocalC2ST
+    local: calibration.LocalC2ST | None
 
 
-def calibrate(posteriors: Posteriors, model: FlowModel, rows: Rows, *, seed: int) -> Calibration:
+def calibrate(posteriors: Posteriors, model: FlowModel, rows: Rows, *, local_pairs: int, seed: int) -> Calibration:
     """All tests.
 
     Args:
         posteriors: samples at the first of the rows.
         model: whose they are.
-        rows: from the prior, taking no part in training; local C2ST learns from up to 1,000 of them.
+        rows: from the prior, taking no part in training.
+        local_pairs: from how many of the rows local C2ST learns; 0 leaves it out. It needs many more than there are
+            dimensions, of x and y together, to see anything.
         seed: of lots, references and classifiers.
     """
     samples, truth = posteriors.x, posteriors.truth
     ranks, draws, width = calibration.sbc_ranks(samples, truth, seed=seed), samples.shape[1], truth.shape[1]
-    pairs = Rows(x=rows.x[:_LOCAL_PAIRS], noise=rows.noise[:_LOCAL_PAIRS], y=rows.y[:_LOCAL_PAIRS])
     return Calibration(
         sbc=calibration.ranks_inside_band(ranks, draws, level=CONFIDENCE),
         sbc_jointly=calibration.ranks_inside_band(ranks, draws, level=1 - (1 - CONFIDENCE) / width),
@@ -68,14 +69,7 @@ def calibrate(posteriors: Posteriors, model: FlowModel, rows: Rows, *, seed: int
         central=calibration.central_interval_coverage(samples, truth, LEVELS),
         contraction=calibration.contraction(samples, rows.x.std(axis=0, dtype=np.float64)),
         z_score=calibration.z_score(samples, truth),
-        local=calibration.local_c2st(
-            latents_of_truths(model, pairs),
-            pairs.y,
-            rows.y[:_LOCAL_OBSERVATIONS],
-            seed=seed,
-            trials=_LOCAL_TRIALS,
-            hidden=_LOCAL_HIDDEN,
-        ),
+        local=_local(model, rows, pairs=local_pairs, seed=seed) if local_pairs else None,
     )
 
 
@@ -86,6 +80,7 @@ def measures(found: Calibration, names: Sequence[str]) -> dict[str, Any]:
     def by_parameter(values: NDArray[np.float64]) -> dict[str, float]:
         return dict(zip(columns, map(float, values), strict=True))
 
+    local = {} if found.local is None else {"local_c2st": _of_local(found.local)}
     return {
         "coverage_error": calibration.coverage_error(found.central, LEVELS),
         "central_90_coverage": float(found.central[np.argmin(abs(LEVELS - 0.9))].mean()),
@@ -97,14 +92,30 @@ def measures(found: Calibration, names: Sequence[str]) -> dict[str, Any]:
             "parameters_outside_jointly": int((~found.sbc_jointly.inside).sum()),
             "excess": by_parameter(found.sbc.excess),
         },
-        "local_c2st": {
-            "rejected": float((found.local.p_value <= 1 - CONFIDENCE + 1e-9).mean()),
-            "statistic": float(found.local.statistic.mean()),
-            "null": float(found.local.null.mean()),
-        },
+        **local,
         "contraction": by_parameter(found.contraction.mean(axis=0)),
         "z_score_mean": by_parameter(found.z_score.mean(axis=0)),
         "z_score_deviation": by_parameter(found.z_score.std(axis=0)),
+    }
+
+
+def _local(model: FlowModel, rows: Rows, *, pairs: int, seed: int) -> calibration.LocalC2ST:
+    some = Rows(x=rows.x[:pairs], noise=rows.noise[:pairs], y=rows.y[:pairs])
+    return calibration.local_c2st(
+        latents_of_truths(model, some),
+        some.y,
+        rows.y[:_LOCAL_OBSERVATIONS],
+        seed=seed,
+        trials=_LOCAL_TRIALS,
+        hidden=_LOCAL_HIDDEN,
+    )
+
+
+def _of_local(found: calibration.LocalC2ST) -> dict[str, float]:
+    return {
+        "rejected": float((found.p_value <= 1 - CONFIDENCE + 1e-9).mean()),
+        "statistic": float(found.statistic.mean()),
+        "null": float(found.null.mean()),
     }
 
 
