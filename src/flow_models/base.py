@@ -43,6 +43,11 @@ class StandardNormal(tf.Module):
         del context
         return noise
 
+    def noise_of(self, latent: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        """The draws from N(0, I) that ``place`` carries to the latents ``[batch, width]``."""
+        del context
+        return latent
+
     def initialise(self, context: tf.Tensor | None = None) -> None:
         """Set what depends on the context of a first batch."""
 
@@ -70,14 +75,17 @@ class ObservedPart(StandardNormal):
 
     def log_prob(self, latent: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         """Log-density of ``[batch, width]`` given observations ``[batch, y]``, ``[batch]``."""
-        y, z = self.partition.split_latent(latent)
-        centred = (y - self._centre(context)) * tf.exp(-self._log_scale)
-        return log_normal(centred) - tf.reduce_sum(self._log_scale) + log_normal(z)
+        return log_normal(self.noise_of(latent, context)) - tf.reduce_sum(self._log_scale)
 
     def place(self, noise: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         """Draws of y about the observations, and of z."""
         y, z = self.partition.split_latent(noise)
         return tf.concat([self._centre(context) + tf.exp(self._log_scale) * y, z], axis=-1)
+
+    def noise_of(self, latent: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        """How far y lies from the observations, in units of σ; and z."""
+        y, z = self.partition.split_latent(latent)
+        return tf.concat([(y - self._centre(context)) * tf.exp(-self._log_scale), z], axis=-1)
 
     def initialise(self, context: tf.Tensor | None = None) -> None:
         """Take the units of y from the observations."""
@@ -151,6 +159,11 @@ class ClassMeans(StandardNormal):
         """Draws of y about the means of the classes ``[batch, k]``, and of z."""
         y, z = self.partition.split_latent(noise)
         return tf.concat([context @ self._means + y, z], axis=-1)
+
+    def noise_of(self, latent: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
+        """How far y lies from the means of the classes ``[batch, k]``; and z."""
+        y, z = self.partition.split_latent(latent)
+        return tf.concat([y - context @ self._means, z], axis=-1)
 
 
 BASES: dict[str, type[StandardNormal]] = {

@@ -144,6 +144,10 @@ class EvaluateSettings(Section):
     batch_size: int = Field(256, ge=1)
     samples: int = Field(64, ge=1, le=1024)
     temperatures: list[Annotated[float, Field(ge=0)]] = [0.5, 0.7, 1.0]
+    posteriors: int = Field(300, ge=20)
+    draws: int = Field(200, ge=20)
+    references: int = Field(20, ge=1)
+    local_pairs: int = Field(1000, ge=0)
 
 
 class Bound(Section):
