@@ -16,7 +16,6 @@ import os
 import subprocess
 import sys
 import time
-from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -35,7 +34,7 @@ from flow_models.training.step import Stepper
 
 PEERS = Path(__file__).parent / "peers/point_sets.py"
 LIBRARIES = ("zuko", "nflows")
-LAYERS = {"ours": [6], "zuko": [3, 6], "nflows": [6]}  # a transform of zuko's changes both coordinates
+LAYERS = {"layers": [3, 6]}  # a transform of zuko's changes both coordinates, so that three may be enough
 RATES = [1e-3, 3e-3, 1e-2]
 TRAIN, TRIAL, TEST = 500_000, 20_000, 50_000
 CHUNK = 10_000
@@ -43,26 +42,38 @@ Case = dict[str, Any]
 
 
 def ours(case: Case) -> dict[str, Any]:
-    """Train this project's flow with the step of its training loop."""
-    data = np.load(case["data"])
-    model = build(case)
-    settings = TrainSettings(learning_rate=case["rate"], clip_norm=case["clip_norm"], averaging=case["averaging"])
+    """Choose the learning rate on trial points, train this project's flow at length, and evaluate it."""
+    trials = {}
+    for rate in case["rates"]:
+        model, _ = train(case, rate=rate, seconds=case["trial_seconds"])
+        trials[rate] = log_prob_of(model, np.load(case["data"])["trial"]).mean()
+    rate = max(trials, key=lambda each: trials[each])
+    model, steps = train(case, rate=rate, seconds=case["seconds"])
+    made = {"steps": steps, "parameters": parameters(model), "rate": rate, "layers": case["layers"], "mode": "graph"}
+    return {**made, "log_prob": log_prob_of(model, np.load(case["data"])["test"])}
+
+
+def train(case: Case, *, rate: float, seconds: float) -> tuple[FlowModel, int]:
+    """A flow after some seconds of the training loop's steps, and how many."""
+    model, settings = build(case), TrainSettings(learning_rate=rate, clip_norm=case["clip_norm"])
     stepper = Stepper(model, settings, seed=case["seed"])
-    points = tf.constant(data["train"])
+    points = tf.constant(np.load(case["data"])["train"])
     stepper.initialise(points[: case["batch"]])
-    for _ in range(5):
-        # Traced before the clock starts; a rate of zero leaves the weights alone.
+    for _ in range(5):  # traced before the clock starts; a rate of zero leaves the weights alone
         stepper.step(points[: case["batch"]], tf.constant(0), tf.constant(0.0))
     rng, steps, start = np.random.default_rng(case["seed"]), 0, time.process_time()
-    while (fraction := (time.process_time() - start) / case["seconds"]) < 1:
-        batch = tf.gather(points, rng.integers(TRAIN, size=case["batch"]))
-        rate = learning_rate(settings, step=steps, fraction=fraction)
-        stepper.step(batch, tf.constant(steps), tf.constant(rate))[0].numpy()
+    while (fraction := (time.process_time() - start) / seconds) < 1:
+        batch = tf.gather(points, rng.integers(len(points), size=case["batch"]))
+        now = learning_rate(settings, step=steps, fraction=fraction)
+        stepper.step(batch, tf.constant(steps), tf.constant(now))[0].numpy()
         steps += 1
     stepper.use(stepper.average)
-    test = data[case["test"]]
-    parts = [model.log_prob(test[at : at + CHUNK]).numpy() for at in range(0, len(test), CHUNK)]
-    return {"steps": steps, "parameters": parameters(model), "log_prob": np.concatenate(parts)}
+    return model, steps
+
+
+def log_prob_of(model: FlowModel, points: np.ndarray) -> np.ndarray:
+    """Log-densities of points ``(n, 2)``, ``(n,)``."""
+    return np.concatenate([model.log_prob(points[at : at + CHUNK]).numpy() for at in range(0, len(points), CHUNK)])
 
 
 def build(case: Case) -> FlowModel:
@@ -91,49 +102,22 @@ def theirs(python: str, case: Case) -> dict[str, Any]:
         return {**json.loads(done.stdout.splitlines()[-1]), "log_prob": np.load(output)}
 
 
-def run(library: str, case: Case, options: argparse.Namespace) -> dict[str, Any]:
-    """One training of one library."""
-    return ours(case) if library == "ours" else theirs(options.peers, {**case, "library": library})
-
-
-def best_case(library: str, case: Case, options: argparse.Namespace) -> Case:
-    """The case with the learning rate and the layers that do best on trial points after shorter runs."""
-    trials = [
-        {**case, "seconds": options.trial_seconds, "test": "trial", "rate": rate, "layers": layers}
-        for rate, layers in product(RATES, LAYERS[library])
-    ]
-    chosen = max(trials, key=lambda each: run(library, each, options)["log_prob"].mean())
-    return {**case, "rate": chosen["rate"], "layers": chosen["layers"]}
-
-
-def faster_mode(library: str, case: Case, options: argparse.Namespace) -> bool:
-    """Whether the library takes more steps when it is compiled."""
-    steps = {}
-    for compiled in (False, True):
-        try:
-            steps[compiled] = run(library, {**case, "seconds": 3.0, "compiled": compiled}, options)["steps"]
-        except subprocess.CalledProcessError:  # a library that cannot be compiled stays as it is
-            steps[compiled] = 0
-    print(f"{library}: {steps[False] / 3:.0f} steps/s eager, {steps[True] / 3:.0f} compiled", file=sys.stderr)
-    return steps[True] > steps[False]
-
-
-def compare(points: PointSet, case: Case, modes: dict[str, bool], options: argparse.Namespace) -> None:
+def compare(points: PointSet, case: Case, options: argparse.Namespace) -> None:
     """Print one line a library."""
     rng = np.random.default_rng([options.seed, sum(points.name.encode())])
     drawn = {name: points.draw(n, rng) for name, n in (("train", TRAIN), ("trial", TRIAL), ("test", TEST))}
     np.savez(case["data"], **{name: values.astype(np.float32) for name, values in drawn.items()})
     truth = points.log_prob(drawn["test"]) if points.log_prob else None
     reference = None
-    for library in ("ours", *modes):
-        chosen = best_case(library, {**case, "compiled": modes.get(library, False)}, options)
-        result = run(library, chosen, options)
+    for library in ("ours", *(LIBRARIES if options.peers else ())):
+        result = ours(case) if library == "ours" else theirs(options.peers, {**case, **LAYERS, "library": library})
         log_prob = result["log_prob"].astype(np.float64)
         reference = log_prob if reference is None else reference
         columns = [_with_error(log_prob), _with_error(truth - log_prob) if truth is not None else "unknown"]
         columns.append(_with_error(reference - log_prob) if library != "ours" else "")
-        made = f"{result['parameters']:>7}{result['steps']:>7}{chosen['rate']:>8.0e}{chosen['layers']:>7}"
-        print(f"{points.name:<16}{library:<8}{made}" + "".join(f"{each:>20}" for each in columns), flush=True)
+        made = f"{result['parameters']:>8}{result['steps']:>7}{result['mode']:>10}{result['rate']:>8.0e}"
+        made += f"{result['layers']:>7}"
+        print(f"{points.name:<16}{library:<7}{made}" + "".join(f"{each:>20}" for each in columns), flush=True)
 
 
 def _with_error(values: np.ndarray) -> str:
@@ -145,10 +129,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with the other libraries; none: only ours")
     parser.add_argument("--sets", nargs="+", choices=sorted(POINT_SETS), default=list(POINT_SETS))
+    parser.add_argument("--layers", type=int, default=6, help="of ours")
     parser.add_argument("--hidden", type=int, nargs=2, default=[64, 64], help="of ours; the others get as many weights")
     parser.add_argument("--bins", type=int, default=8)
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--averaging", type=float, default=0.99)
     parser.add_argument("--seconds", type=float, default=30.0, help="of training")
     parser.add_argument("--trial-seconds", type=float, default=8.0, help="of each trial of a learning rate")
     parser.add_argument("--seed", type=int, default=0)
@@ -159,23 +143,18 @@ def main() -> None:
     """Print a table."""
     options = parse()
     with TemporaryDirectory() as folder:
-        case = {key: getattr(options, key) for key in ("hidden", "bins", "batch", "averaging", "seconds", "seed")}
-        case |= {"data": str(Path(folder) / "points.npz"), "test": "test", "clip_norm": 50.0}
-        case |= {"parameters": parameters(build({**case, "layers": LAYERS["ours"][0]}))}
-        settings = {key: case[key] for key in ("hidden", "bins", "batch", "averaging", "seconds", "parameters")}
-        print(f"{settings}; load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-        modes = {}
-        if options.peers:
-            first = {"train": POINT_SETS["rings"].draw(TRAIN, np.random.default_rng(0)).astype(np.float32)}
-            np.savez(case["data"], train=first["train"], test=first["train"][:TRIAL])
-            trial = {**case, "rate": RATES[0], "layers": 6}
-            modes = {library: faster_mode(library, trial, options) for library in LIBRARIES}
+        chosen = ("layers", "hidden", "bins", "batch", "seconds", "trial_seconds", "seed")
+        case: Case = {key: getattr(options, key) for key in chosen} | {"rates": RATES, "clip_norm": 50.0}
+        case |= {"data": str(Path(folder) / "points.npz"), "mode_seconds": 1.0, "parameters": parameters(build(case))}
         print(
-            f"{'set':<16}{'library':<8}{'weights':>7}{'steps':>7}{'rate':>8}{'layers':>7}"
+            f"{ {key: case[key] for key in (*chosen, 'parameters')} }; load {os.getloadavg()[0]:.1f}", file=sys.stderr
+        )
+        print(
+            f"{'set':<16}{'library':<7}{'weights':>8}{'steps':>7}{'mode':>10}{'rate':>8}{'layers':>7}"
             f"{'log-likelihood':>20}{'gap to entropy':>20}{'ours above by':>20}"
         )
         for name in options.sets:
-            compare(POINT_SETS[name], case, modes, options)
+            compare(POINT_SETS[name], case, options)
 
 
 if __name__ == "__main__":
