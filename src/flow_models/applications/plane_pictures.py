@@ -19,7 +19,7 @@ Frame: TypeAlias = tuple[float, float, float, float]
 
 _PIXELS = 160  # of a heat map, along each side
 _SHOWN = 4000  # points of a scatter plot
-_LINE = np.linspace(-3, 3, 241)
+_LINE = np.linspace(-3, 3, 1201)
 _VALUES = np.linspace(-3, 3, 13)
 
 
