@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.spatial.distance import pdist
 from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal, norm
 
@@ -63,7 +64,7 @@ def test_what_is_placed_has_the_density(kind: str) -> None:
     context = context_of(kind, len(noise))
     latent = base.place(tf.constant(noise), context)
     # -E[log p] of its own draws is the entropy, which of normal distributions is known.
-    scales = np.exp(base._log_scale.numpy()) if isinstance(base, ObservedPart) else np.ones(1)
+    scales = np.exp(base._log_scale.numpy()) if isinstance(base, ObservedPart | ClassMeans) else np.ones(1)
     entropy = WIDTH / 2 * np.log(2 * np.pi * np.e) + np.log(scales).sum()
     assert abs(-np.asarray(base.log_prob(latent, context)).mean() - entropy) < 0.02
 
@@ -89,11 +90,22 @@ def test_class_means_are_a_mixture_by_bayes_rule() -> None:
     base = base_of("class_means")
     assert isinstance(base, ClassMeans)
     latent = np.random.default_rng(4).standard_normal([6, WIDTH])
-    means = np.hstack([base._means.numpy(), np.zeros([CLASSES, WIDTH - KNOWN])])
-    joint = np.stack([multivariate_normal(mean).logpdf(latent) for mean in means], axis=1) + np.log(SHARES)
+    scale = np.append(np.exp(base._log_scale), np.ones(WIDTH - KNOWN))
+    means = np.hstack([base._means.numpy(), np.zeros([CLASSES, WIDTH - KNOWN])]) * scale
+    normals = [multivariate_normal(mean, np.diag(scale**2)) for mean in means]
+    joint = np.stack([each.logpdf(latent) for each in normals], axis=1) + np.log(SHARES)
     np.testing.assert_allclose(base.joint_log_prob(tf.constant(latent)), joint)
     first = np.tile([1.0, 0.0], (6, 1))
     np.testing.assert_allclose(base.log_prob(tf.constant(latent), tf.constant(first)), joint[:, 0] - np.log(SHARES[0]))
+
+
+@pytest.mark.parametrize(("classes", "width"), [(2, 1), (8, 2), (10, 64)])
+def test_the_classes_start_apart_and_together_about_as_wide_as_a_standard_normal(classes: int, width: int) -> None:
+    base = ClassMeans(Partition(x=width, y=width), shares=[1 / classes] * classes, separation=6.0, dtype=tf.float64)
+    assert pdist(base._means).min() == pytest.approx(6)
+    noise = np.random.default_rng(9).standard_normal([20_000, width])
+    labels = tf.one_hot(np.arange(20_000) % classes, classes, dtype=tf.float64)
+    np.testing.assert_allclose(np.std(base.place(tf.constant(noise), labels), axis=0), 1, atol=0.03)
 
 
 def test_the_loss_of_classes_is_that_of_x_and_the_weighted_smoothed_one_of_the_label() -> None:

@@ -20,6 +20,7 @@ Labels = NDArray[np.int64]
 _COLOURS = (*PALETTE, "#8c959f", "#7a4d9f", "#8b5a2b")  # beyond the palette, panels and numbers tell classes apart
 _PIXELS = 200
 _SHOWN = 1500
+_NUMBERED = 60  # points of a class that are written as its number
 
 
 def class_samples(data: Points, labels: Labels, samples: Mapping[str, Points], *, names: tuple[str, str]) -> Picture:
@@ -66,7 +67,7 @@ def decision_map(
     figure, (axis,) = panels(1, width=5.4, height=4.4)
     axis.imshow(image.reshape(_PIXELS, _PIXELS, 3), extent=frame, origin="lower", interpolation="nearest")
     for number, name in enumerate(classes):
-        own = data[labels == number][: _SHOWN // 3]
+        own = data[labels == number][:_NUMBERED]
         marker = f"${number}$"
         axis.scatter(*own.T, s=16, marker=marker, color="#24292f", linewidths=0.2, label=name)
     label(axis, x=names[0], y=names[1])

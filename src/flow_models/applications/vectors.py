@@ -16,6 +16,7 @@ from flow_models.settings import Settings
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
 
+SEPARATION = 8.0  # of the class means before training, in deviations: classes that do not overlap have room
 TRAIN, TEST = 0, 1  # which stream of random numbers; fresh epochs follow
 
 
@@ -188,6 +189,7 @@ def class_base(settings: Settings, labels: NDArray[np.int64], *, classes: int, w
         "shares": ((counts + 1) / (counts + 1).sum()).tolist(),
         "class_weight": settings.partition.class_weight,
         "label_smoothing": settings.partition.label_smoothing,
+        "separation": SEPARATION,
         "seed": settings.seed,
     }
 

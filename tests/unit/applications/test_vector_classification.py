@@ -135,7 +135,7 @@ def test_one_class_only_is_refused_in_one_line(tmp_path: Path, monkeypatch: pyte
             return rows(x, labels=np.zeros(number, int))
 
     class Alone(VectorClassification):
-        def source(self, settings: Settings) -> Any:
+        def source(self, settings: Settings) -> Any:  # noqa: ARG002 - there is one source only
             return OneClass()
 
     monkeypatch.chdir(tmp_path)
