@@ -29,9 +29,9 @@ def class_samples(data: Points, labels: Labels, samples: Mapping[str, Points], *
     left, right, bottom, top = frame_around(data)
     for number, (axis, (name, drawn)) in enumerate(zip(axes, samples.items(), strict=True)):
         others, own = data[labels != number][:_SHOWN], data[labels == number][:_SHOWN]
-        axis.scatter(*others.T, s=3, color=FAINT, lw=0)
-        axis.scatter(*own.T, s=9, facecolors="none", edgecolors="#57606a", linewidths=0.4)
-        axis.scatter(*drawn[:_SHOWN].T, s=3, color=_colour(number), alpha=0.7, lw=0)
+        axis.scatter(others[:, 0], others[:, 1], s=3, color=FAINT, lw=0)
+        axis.scatter(own[:, 0], own[:, 1], s=9, facecolors="none", edgecolors="#57606a", linewidths=0.4)
+        axis.scatter(drawn[:_SHOWN, 0], drawn[:_SHOWN, 1], s=3, color=_colour(number), alpha=0.7, lw=0)
         label(axis, x=names[0], y=names[1], title=name)
         axis.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     shown = [
@@ -69,7 +69,7 @@ def decision_map(
     for number, name in enumerate(classes):
         own = data[labels == number][:_NUMBERED]
         marker = f"${number}$"
-        axis.scatter(*own.T, s=16, marker=marker, color="#24292f", linewidths=0.2, label=name)
+        axis.scatter(own[:, 0], own[:, 1], s=16, marker=marker, color="#24292f", linewidths=0.2, label=name)
     label(axis, x=names[0], y=names[1])
     axis.grid(visible=False)
     axis.set_aspect("equal")
@@ -90,8 +90,16 @@ def reliability(curves: Mapping[str, ReliabilityCurve]) -> Picture:
     width = 0.8 / len(curves)
     for number, (name, curve) in enumerate(curves.items()):
         seen = curve.share > 0
-        style = {"color": colour(number), "linestyle": dash(number), "linewidth": 1.4}
-        above.plot(curve.confidence[seen], curve.accuracy[seen], marker="o", markersize=3, label=name, **style)
+        above.plot(
+            curve.confidence[seen],
+            curve.accuracy[seen],
+            color=colour(number),
+            linestyle=dash(number),
+            linewidth=1.4,
+            marker="o",
+            markersize=3,
+            label=name,
+        )
         bins = len(curve.share)
         middles = (np.arange(bins) + 0.5 + (number - (len(curves) - 1) / 2) * width) / bins
         below.bar(middles, 100 * curve.share, width=width / bins, color=colour(number))
