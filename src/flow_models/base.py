@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
 
 from flow_models.bijectors import Standardise
 from flow_models.partition import Partition
@@ -96,9 +98,13 @@ class ObservedPart(StandardNormal):
 
 
 class ClassMeans(StandardNormal):
-    r"""y ~ N(μ_c, I), one learned mean a class, and z ~ N(0, I); without a class, the mixture.
+    r"""y / σ ~ N(μ_c, I), one learned mean a class, and z ~ N(0, I); without a class, the mixture.
 
-    ``p(y, z | c) = N(y; μ_c, I) N(z; 0, I)`` and ``p(y, z) = Σ_c π_c p(y, z | c)``
+    ``p(y, z | c) = N(y / σ; μ_c, I) N(z; 0, I) / Π σ_i`` and ``p(y, z) = Σ_c π_c p(y, z | c)``
+
+    with σ learned, one a column of y, the same for all classes. A spline acts inside an interval alone: with σ = 1
+    there would be no room in it for many classes that do not overlap. Before training the mixture is about as wide as
+    N(0, I).
 
     Training minimises ``-log p(x) - β · log p(c | x)``, the two terms of the IB-INN (Mackowiak, Ardizzone et al. 2021,
     eq. 12), with smoothed labels in the second. β = 1 without smoothing is the exact joint likelihood of x and c.
@@ -108,7 +114,7 @@ class ClassMeans(StandardNormal):
         shares: π, the classes' shares, ``(k,)``, positive, summing to 1.
         class_weight: β.
         label_smoothing: share of each label that is spread over all classes.
-        separation: distance between two means before training, in deviations.
+        separation: distance between the two nearest means before training, in deviations.
         seed: of the means' directions.
         dtype: of the values.
     """
@@ -129,8 +135,10 @@ class ClassMeans(StandardNormal):
         self.context_width = self.classes
         self._log_shares = tf.constant(np.log(shares), dtype)
         self._class_weight, self._label_smoothing = class_weight, label_smoothing
-        start = np.random.default_rng(seed).standard_normal([self.classes, partition.y])
-        self._means = tf.Variable(tf.cast(start * separation / math.sqrt(2 * partition.y), dtype), name="means")
+        means = separation * spread_points(self.classes, partition.y, seed=seed)
+        self._means = tf.Variable(tf.cast(means, dtype), name="means")
+        narrowing = -0.5 * np.log1p((means**2).mean(axis=0))
+        self._log_scale = tf.Variable(tf.cast(narrowing, dtype), name="log_scale")
 
     def log_prob(self, latent: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         """Log-density of ``[batch, width]`` given classes as one-hot rows ``[batch, k]``, ``[batch]``."""
@@ -139,10 +147,12 @@ class ClassMeans(StandardNormal):
     def class_log_prob(self, latent: tf.Tensor) -> tf.Tensor:
         """Log-density of ``[batch, width]`` given each class, ``[batch, k]``."""
         y, z = self.partition.split_latent(latent)
+        y *= tf.exp(-self._log_scale)
         # |y - μ|² as a matrix product, without a tensor of [batch, k, y].
         distance = tf.reduce_sum(y**2, axis=-1, keepdims=True) - 2 * y @ tf.transpose(self._means)
         distance += tf.reduce_sum(self._means**2, axis=-1)
-        return -0.5 * (distance + self.partition.y * LOG_2_PI) + log_normal(z)[:, tf.newaxis]
+        of_y = -0.5 * (distance + self.partition.y * LOG_2_PI) - tf.reduce_sum(self._log_scale)
+        return of_y + log_normal(z)[:, tf.newaxis]
 
     def joint_log_prob(self, latent: tf.Tensor) -> tf.Tensor:
         """``log π_c + log p(y, z | c)``, ``[batch, k]``: the mixture is their sum, Bayes' rule their softmax."""
@@ -158,7 +168,7 @@ class ClassMeans(StandardNormal):
     def place(self, noise: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         """Draws of y about the means of the classes ``[batch, k]``, and of z."""
         y, z = self.partition.split_latent(noise)
-        return tf.concat([context @ self._means + y, z], axis=-1)
+        return tf.concat([tf.exp(self._log_scale) * (context @ self._means + y), z], axis=-1)
 
     def noise_of(self, latent: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         """How far y lies from the means of the classes ``[batch, k]``; and z."""
@@ -180,6 +190,19 @@ def build_base(kind: str, partition: Partition, **options: Any) -> StandardNorma
         KeyError: if there is none of that name.
     """
     return BASES[kind](partition, **options)
+
+
+def spread_points(number: int, width: int, *, seed: int, tries: int = 200) -> NDArray[np.float64]:
+    """Points about the origin, ``(number, width)``, the two nearest of them at distance 1.
+
+    Of some draws from a normal distribution, that in which the nearest two are farthest apart for its size: in many
+    dimensions all are alike, in few most have two points that almost coincide.
+    """
+    drawn = np.random.default_rng(seed).standard_normal([tries, number, width])
+    drawn -= drawn.mean(axis=1, keepdims=True)
+    best = max(drawn, key=lambda points: pdist(points).min() / np.linalg.norm(points))
+    points: NDArray[np.float64] = best / pdist(best).min()
+    return points
 
 
 def log_normal(x: tf.Tensor) -> tf.Tensor:

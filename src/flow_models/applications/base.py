@@ -62,6 +62,9 @@ class Application(Protocol):
         ...
 
 
+SEPARATION = 8.0  # of the class means before training, in deviations: classes that do not overlap have room
+
+
 @dataclass(frozen=True, kw_only=True)
 class Blueprint:
     """What a model is made of; see ``FlowModel``."""
@@ -189,6 +192,7 @@ def class_base(settings: Settings, labels: NDArray[np.int64], *, classes: int, w
         "shares": ((counts + 1) / (counts + 1).sum()).tolist(),
         "class_weight": settings.partition.class_weight,
         "label_smoothing": settings.partition.label_smoothing,
+        "separation": SEPARATION,
         "seed": settings.seed,
     }
 

@@ -1,0 +1,161 @@
+"""Test log-likelihood on points in the plane: this project's flow beside zuko's NSF and nflows' RQ-NSF, in one run.
+
+    python benchmarks/point_sets.py --peers PYTHON      PYTHON: an interpreter with torch, zuko and nflows
+
+Each flow gets the same points to train on, parameters within 5 %, one thread, the same seconds of its process's own
+time (so what else the machine does counts little; compilation is not counted), Adam with warm-up and cosine decay,
+and the best of a few learning rates and numbers of layers by shorter runs on points of their own. The test points are
+fresh, and the same for all: differences between flows are paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+os.environ |= {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+
+from flow_models.model import FlowModel
+from flow_models.settings import TrainSettings
+from flow_models.simulators.point_sets import POINT_SETS, PointSet
+from flow_models.training.schedule import learning_rate
+from flow_models.training.step import Stepper
+
+PEERS = Path(__file__).parent / "peers/point_sets.py"
+LIBRARIES = ("zuko", "nflows")
+LAYERS = {"layers": [3, 6]}  # a transform of zuko's changes both coordinates, so that three may be enough
+RATES = [1e-3, 3e-3, 1e-2]
+TRAIN, TRIAL, TEST = 500_000, 20_000, 50_000
+CHUNK = 10_000
+Case = dict[str, Any]
+
+
+def ours(case: Case) -> dict[str, Any]:
+    """Choose the learning rate on trial points, train this project's flow at length, and evaluate it."""
+    trials = {}
+    for rate in case["rates"]:
+        model, _ = train(case, rate=rate, seconds=case["trial_seconds"])
+        trials[rate] = log_prob_of(model, np.load(case["data"])["trial"]).mean()
+    rate = max(trials, key=lambda each: trials[each])
+    model, steps = train(case, rate=rate, seconds=case["seconds"])
+    made = {"steps": steps, "parameters": parameters(model), "rate": rate, "layers": case["layers"], "mode": "graph"}
+    return {**made, "log_prob": log_prob_of(model, np.load(case["data"])["test"])}
+
+
+def train(case: Case, *, rate: float, seconds: float) -> tuple[FlowModel, int]:
+    """A flow after some seconds of the training loop's steps, and how many."""
+    model, settings = build(case), TrainSettings(learning_rate=rate, clip_norm=case["clip_norm"])
+    stepper = Stepper(model, settings, seed=case["seed"])
+    points = tf.constant(np.load(case["data"])["train"])
+    stepper.initialise(points[: case["batch"]])
+    for _ in range(5):  # traced before the clock starts; a rate of zero leaves the weights alone
+        stepper.step(points[: case["batch"]], tf.constant(0), tf.constant(0.0))
+    rng, steps, start = np.random.default_rng(case["seed"]), 0, time.process_time()
+    while (fraction := (time.process_time() - start) / seconds) < 1:
+        batch = tf.gather(points, rng.integers(len(points), size=case["batch"]))
+        now = learning_rate(settings, step=steps, fraction=fraction)
+        stepper.step(batch, tf.constant(steps), tf.constant(now))[0].numpy()
+        steps += 1
+    stepper.use(stepper.average)
+    return model, steps
+
+
+def log_prob_of(model: FlowModel, points: np.ndarray) -> np.ndarray:
+    """Log-densities of points ``(n, 2)``, ``(n,)``."""
+    return np.concatenate([model.log_prob(points[at : at + CHUNK]).numpy() for at in range(0, len(points), CHUNK)])
+
+
+def build(case: Case) -> FlowModel:
+    """The spline coupling flow of a case."""
+    return FlowModel("spline_coupling", {"features": 2, **{key: case[key] for key in ("layers", "hidden", "bins")}})
+
+
+def parameters(model: FlowModel) -> int:
+    """How many numbers are trained."""
+    return sum(int(np.prod(each.shape)) for each in model.trainable_variables)
+
+
+def theirs(python: str, case: Case) -> dict[str, Any]:
+    """Train another library's flow under its own interpreter."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    with TemporaryDirectory() as folder:
+        output = Path(folder) / "log_prob.npy"
+        done = subprocess.run(  # noqa: S603 - the interpreter that the user named
+            [python, "-W", "ignore", str(PEERS)],
+            input=json.dumps({**case, "output": str(output)}),
+            env={**environment, "TORCH_LOGS": "-all"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return {**json.loads(done.stdout.splitlines()[-1]), "log_prob": np.load(output)}
+
+
+def compare(points: PointSet, case: Case, options: argparse.Namespace) -> None:
+    """Print one line a library."""
+    rng = np.random.default_rng([options.seed, sum(points.name.encode())])
+    drawn = {name: points.draw(n, rng) for name, n in (("train", TRAIN), ("trial", TRIAL), ("test", TEST))}
+    np.savez(case["data"], **{name: values.astype(np.float32) for name, values in drawn.items()})
+    truth = points.log_prob(drawn["test"]) if points.log_prob else None
+    reference = None
+    for library in ("ours", *(LIBRARIES if options.peers else ())):
+        result = ours(case) if library == "ours" else theirs(options.peers, {**case, **LAYERS, "library": library})
+        log_prob = result["log_prob"].astype(np.float64)
+        reference = log_prob if reference is None else reference
+        columns = [_with_error(log_prob), _with_error(truth - log_prob) if truth is not None else "unknown"]
+        columns.append(_with_error(reference - log_prob) if library != "ours" else "")
+        made = f"{result['parameters']:>8}{result['steps']:>7}{result['mode']:>10}{result['rate']:>8.0e}"
+        made += f"{result['layers']:>7}"
+        print(f"{points.name:<16}{library:<7}{made}" + "".join(f"{each:>20}" for each in columns), flush=True)
+
+
+def _with_error(values: np.ndarray) -> str:
+    return f"{values.mean():.4f} ± {values.std() / np.sqrt(len(values)):.4f}"
+
+
+def parse() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with the other libraries; none: only ours")
+    parser.add_argument("--sets", nargs="+", choices=sorted(POINT_SETS), default=list(POINT_SETS))
+    parser.add_argument("--layers", type=int, default=6, help="of ours")
+    parser.add_argument("--hidden", type=int, nargs=2, default=[64, 64], help="of ours; the others get as many weights")
+    parser.add_argument("--bins", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of training")
+    parser.add_argument("--trial-seconds", type=float, default=8.0, help="of each trial of a learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print a table."""
+    options = parse()
+    with TemporaryDirectory() as folder:
+        chosen = ("layers", "hidden", "bins", "batch", "seconds", "trial_seconds", "seed")
+        case: Case = {key: getattr(options, key) for key in chosen} | {"rates": RATES, "clip_norm": 50.0}
+        case |= {"data": str(Path(folder) / "points.npz"), "mode_seconds": 1.0, "parameters": parameters(build(case))}
+        print(
+            f"{ {key: case[key] for key in (*chosen, 'parameters')} }; load {os.getloadavg()[0]:.1f}", file=sys.stderr
+        )
+        print(
+            f"{'set':<16}{'library':<7}{'weights':>8}{'steps':>7}{'mode':>10}{'rate':>8}{'layers':>7}"
+            f"{'log-likelihood':>20}{'gap to entropy':>20}{'ours above by':>20}"
+        )
+        for name in options.sets:
+            compare(POINT_SETS[name], case, options)
+
+
+if __name__ == "__main__":
+    main()

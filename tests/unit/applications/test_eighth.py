@@ -1,0 +1,68 @@
+"""An eighth application: nothing but this file makes it, and the pipeline runs it from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flow_models import stages
+from flow_models.applications.base import Evaluation
+from flow_models.applications.sources import rows
+from flow_models.applications.vectors import VectorApplication
+from flow_models.data.tables import Columns, Rows, read_table
+from flow_models.model import FlowModel
+from flow_models.report.page import Headline
+from flow_models.settings import Settings
+
+
+class Beacon:
+    """Where is a ship whose distance to a beacon is known?"""
+
+    columns = Columns(x=("east (km)", "north (km)"), y=("distance (km)",))
+
+    def draw(self, number: int, *, seed: int, stream: int) -> Rows:
+        rng = np.random.default_rng([seed, stream])
+        x = rng.standard_normal([number, 2])
+        return rows(x, y=np.hypot(x[:, :1], x[:, 1:]) + 0.1 * rng.standard_normal([number, 1]))
+
+
+class BeaconLocation(VectorApplication):
+    name = "test_eighth"
+
+    def source(self, settings: Settings) -> Beacon:  # noqa: ARG002 - there is one source only
+        return Beacon()
+
+    def evaluate(self, settings: Settings, model: FlowModel) -> Evaluation:
+        test = read_table(settings.prepared_folder).rows("test")
+        loss = float(-np.asarray(model.log_prob(test.x, test.y)).mean())
+        headline = Headline("fresh positions", f"{loss:.2f}", "nats")
+        return Evaluation("Beacon", "Measured.", {"negative_log_likelihood": loss}, {}, [headline], [])
+
+
+APPLICATION = BeaconLocation()
+
+
+@pytest.mark.parametrize("conditioning", ["context", "parts"])
+def test_an_application_of_ones_own_goes_through_the_pipeline(
+    conditioning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings.model_validate(
+        {
+            "application": "tests.unit.applications.test_eighth",
+            "simulation": {"train": 400, "test": 50},
+            "partition": {"conditioning": conditioning},
+            "model": {"architecture": "realnvp", "layers": 2, "hidden": [8]},
+            "train": {"epochs": 2, "batch_size": 100, "precision": "float32"},
+            "register": {"name": "beacon", "gate": {"negative_log_likelihood": {"max": 1000.0}}},
+        }
+    )
+    assert stages.simulate(settings).rows == 450
+    assert stages.train(settings).epochs == 2
+    assert np.isfinite(stages.evaluate(settings)["negative_log_likelihood"])
+    if conditioning == "context":  # MLflow takes seconds; a model of parts is packaged alike
+        registered = stages.register(settings)
+        assert (registered.name, registered.alias) == ("beacon", "champion")
+        assert (tmp_path / "reports/test_eighth/report.html").is_file()
