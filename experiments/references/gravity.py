@@ -40,14 +40,14 @@ MOST_DOUBLINGS = 6  # three make a trajectory here; without a bound, all chains 
 
 def main() -> None:
     """Sample, check and write ``gravity.npz``."""
-    start = time.perf_counter()
+    start = time.process_time()
     table = simulate_table(GravityInversion(), BASINS, seed=SEED)
     laplace = [most_probable(observation) for observation in table.y]
     centre, scale = (np.stack(each) for each in zip(*laplace, strict=True))
     standard = run_nuts(table.y, centre, scale).numpy()
     latent = centre + np.einsum("nij,scnj->scni", scale, standard)
     chains = depths_of(latent.reshape(-1, PRISMS)).reshape(latent.shape)
-    write(OUTPUT, truth=table.x, observations=table.y, chains=chains, seconds=time.perf_counter() - start)
+    write(OUTPUT, truth=table.x, observations=table.y, chains=chains, seconds=time.process_time() - start)
 
 
 def most_probable(observation: Array) -> tuple[Array, Array]:

@@ -47,15 +47,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     processes = parser.parse_args().processes
     table = simulate_table(SeismicInversion(), CASES, seed=SEED, tolerated_failures=0.01)
-    start = time.perf_counter()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        chains = list(pool.map(sample, table.y, range(CASES)))
-    seconds = time.perf_counter() - start
-    write(OUTPUT, truth=table.x, observations=table.y, chains=np.stack(chains, axis=2), seconds=seconds)
+        chains, seconds = zip(*pool.map(sample, table.y, range(CASES)), strict=True)
+    write(OUTPUT, truth=table.x, observations=table.y, chains=np.stack(chains, axis=2), seconds=sum(seconds))
 
 
-def sample(observation: Array, case: int) -> Array:
-    """Models along the walks, ``(steps, chains, 9)``: each walker of each ensemble is a chain."""
+def sample(observation: Array, case: int) -> tuple[Array, float]:
+    """Models along the walks, ``(steps, chains, 9)``, each walker a chain, and the seconds that they took."""
+    began = time.process_time()
 
     def log_prob(latent: Array) -> Array:
         misfit = ((phase_velocities(models_of(latent)) - observation) / NOISE) ** 2
@@ -73,7 +72,7 @@ def sample(observation: Array, case: int) -> Array:
         moves = [(emcee.moves.MHMove(propose), 0.5), *((move, share / 2) for move, share in EVOLUTION)]
         walks = [_walk(log_prob, each.get_last_sample(), moves, steps) for each in walks]
     latent = np.concatenate([each.get_chain(thin=STRIDE) for each in walks], axis=1)
-    return models_of(latent.reshape(-1, latent.shape[-1])).reshape(latent.shape)
+    return models_of(latent.reshape(-1, latent.shape[-1])).reshape(latent.shape), time.process_time() - began
 
 
 def _likeliest(log_prob: LogProb, rng: np.random.Generator) -> emcee.State:

@@ -27,7 +27,7 @@ def write(path: Path, *, truth: Array, observations: Array, chains: Array, secon
         truth: what was simulated, ``(n, p)``.
         observations: what was seen of it, ``(n, m)``.
         chains: ``(steps, chains, n, p)``, after warm-up.
-        seconds: that sampling took, of all cases together.
+        seconds: of processor time that sampling took, of all cases together.
 
     Raises:
         SystemExit: if a case has not converged; nothing is written.
@@ -35,7 +35,7 @@ def write(path: Path, *, truth: Array, observations: Array, chains: Array, secon
     r_hat = tfp.mcmc.potential_scale_reduction(chains, independent_chain_ndims=1, split_chains=True).numpy()
     effective = tfp.mcmc.effective_sample_size(chains, cross_chain_dims=1, filter_beyond_positive_pairs=True).numpy()
     r_hat, effective = r_hat.max(axis=-1), effective.min(axis=-1)
-    summary = f"R-hat at most {r_hat.max():.4f}, effective size at least {effective.min():.0f}, {seconds:.0f} s"
+    summary = f"R-hat {r_hat.max():.4f} at most, effective size {effective.min():.0f} at least, CPU {seconds:.0f} s"
     if not (r_hat.max() <= HIGHEST_R_HAT and effective.min() >= LOWEST_EFFECTIVE):
         sys.exit(f"{path.name}: not converged ({summary}); take longer chains")
     steps, count, cases, width = chains.shape
