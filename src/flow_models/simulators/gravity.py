@@ -28,8 +28,9 @@ class GravityInversion:
     x: depths of 40 prisms, 1 km wide, endless across the line. log x is a Gaussian process: its mean that of a
     basin of 2 km with tapered ends, its scale 0.5, its kernel Matérn's of order 3/2 with length 6 km. So x > 0,
     and one affine map and an exponential lead from N(0, I) to the prior (:func:`depths_of`).
-    y: vertical gravity at 20 stations on the surface, in mGal. A reference posterior takes
-    N(y; f(x), 0.1² mGal²) for the exact observation (:data:`NARROW`).
+    y: vertical gravity at 20 stations on the surface, in mGal. A posterior takes N(y; f(x), 0.1² mGal²) for the exact
+    observation (:data:`NARROW`), and so is a little wide: its central 90 % intervals cover 95 % of the depths where
+    y is exact, and 90 % where y has that noise.
     """
 
     name = "gravity inversion"

@@ -1,0 +1,1 @@
+"""Runs that are repeated by hand, beside the pipeline."""
