@@ -88,6 +88,7 @@ def _classification(
 
 def _confusion(table: Rows, probabilities: NDArray[np.float64]) -> Table:
     classes, labels = table.columns.classes, table.rows("test").labels
+    assert labels is not None  # noqa: S101 - narrows the type; the table has classes
     counts = np.zeros((len(classes), len(classes)), int)
     np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
     rows = [[name, *map(str, line)] for name, line in zip(classes, counts, strict=True)]
@@ -113,7 +114,7 @@ def _generation(model: FlowModel, table: Rows, metrics: Mapping[str, Any]) -> Se
 
 
 def _pictures(model: FlowModel, table: Rows) -> dict[str, Picture]:
-    from flow_models.applications.vectors import one_hot
+    from flow_models.applications.base import one_hot
 
     train, test, classes = table.rows("train").x, table.rows("test"), table.columns.classes
     assert test.labels is not None  # noqa: S101 - narrows the type; the table has classes

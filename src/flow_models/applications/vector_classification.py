@@ -11,11 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from flow_models.applications.base import Evaluation
+from flow_models.applications.base import Evaluation, one_hot
 from flow_models.applications.class_report import headlines, sections, summary
 from flow_models.applications.reference_classifiers import reference_probabilities
 from flow_models.applications.sources import LABELLED_TABLES, Labelled, LabelledTable
-from flow_models.applications.vectors import VectorApplication, one_hot
+from flow_models.applications.vectors import VectorApplication
 from flow_models.data.tables import Table, read_table
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation import classification
