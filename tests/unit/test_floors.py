@@ -19,7 +19,7 @@ FLOORS = [
     {"model", "validation"},
     {"training", "evaluation", "registry", "saved_model"},
     {"applications"},
-    {"stages"},
+    {"stages", "data_stages"},
     {"cli", "__main__", "__init__"},
 ]
 TFP_FLOORS = {"bijectors", "architectures", "model", "training"}
