@@ -29,13 +29,15 @@ SCHEMA = pa.schema(
         "phash": pa.string(),
         "mean": pa.float64(),
         "std": pa.float64(),
+        "blank": pa.bool_(),
         "version": pa.string(),
         "error": pa.string(),
     }
 )
 """The columns of a manifest.
 
-``mean`` and ``std`` are over all 8-bit pixel values and channels; ``phash`` is :func:`perceptual_hash`;
+``mean`` and ``std`` are over all 8-bit pixel values and channels; ``blank`` says whether every pixel has
+the same colour; ``phash`` is :func:`perceptual_hash`;
 ``version`` the version of an object in a versioned bucket; ``error`` the reason why the file cannot be
 used, else null.
 """
@@ -61,8 +63,8 @@ def describe(source: Source, cache: Cache | None, entry: Entry) -> dict[str, Any
     return row
 
 
-def perceptual_hash(grey: Image.Image) -> str:
-    """256 bits, as hexadecimal digits, that survive another size and another compression.
+def perceptual_hash(grey: Image.Image) -> str | None:
+    """256 bits, as hexadecimal digits, that survive another size and another compression; None if all is of one grey.
 
     A bit says whether one of the 16 x 16 lowest frequencies of the picture, at 64 x 64, is above
     their median. Of 3,000 cat faces, copies at JPEG quality 75 or half the size differ in at most
@@ -73,6 +75,8 @@ def perceptual_hash(grey: Image.Image) -> str:
         Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", section 3.2.1.
     """
     small = np.asarray(grey.resize((_SEEN_SIDE, _SEEN_SIDE), Image.Resampling.BILINEAR), np.float32)
+    if small.std() < _FLAT:
+        return None
     lowest = dctn(small, norm="ortho")[:HASH_SIDE, :HASH_SIDE].ravel()
     return np.packbits(lowest > np.median(lowest)).tobytes().hex()
 
@@ -87,7 +91,7 @@ def _look(content: bytes) -> dict[str, Any]:
         values = np.arange(256)
         mean = float(counts @ values / counts.sum())
         std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
-        found |= {"mean": mean, "std": std}
-        if std >= _FLAT:
-            found["phash"] = perceptual_hash(plain.convert("L"))
+        lows_and_highs = np.reshape(plain.getextrema(), (-1, 2))
+        blank = bool((lows_and_highs[:, 0] == lows_and_highs[:, 1]).all())
+        found |= {"mean": mean, "std": std, "blank": blank, "phash": perceptual_hash(plain.convert("L"))}
     return found

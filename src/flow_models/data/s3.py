@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 REQUESTS = 5  # by boto3, for one answer: as long as one waits for a server that may be down
-ATTEMPTS = 10  # for one object, from a server that has answered before
+ATTEMPTS = 10  # for a body that is spoilt
+_ROUNDS = 3  # of REQUESTS, when a server that has answered before does not
 _BROKEN_OFF = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, FlexibleChecksumError)
 _OF_ONE_OBJECT = {
     "NoSuchKey": "gone",
@@ -100,7 +101,7 @@ class S3Source:
                 answer = self._client.get_object(**request)
                 data = answer["Body"].read()
             except (ClientError, BotoCoreError) as error:
-                if attempt == ATTEMPTS or not self._passes(error):
+                if attempt == ATTEMPTS or not self._passes(error, attempt):
                     raise
             else:
                 self._answered = True
@@ -112,11 +113,14 @@ class S3Source:
             time.sleep(random.uniform(0, min(0.05 * 2**attempt, 5)))  # noqa: S311 - only spreads the load
         raise UnavailableError(f"{self.uri}: {request['Key']} comes differently each time; check the network")
 
-    def _passes(self, error: Exception) -> bool:
+    def _passes(self, error: Exception, attempt: int) -> bool:
         """Whether it is worth asking again."""
+        if isinstance(error, _BROKEN_OFF):
+            return True
+        failed = isinstance(error, HTTPClientError)
         if isinstance(error, ClientError):
-            return self._answered and _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
-        return isinstance(error, _BROKEN_OFF) or (self._answered and isinstance(error, HTTPClientError))
+            failed = _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return failed and self._answered and attempt < _ROUNDS
 
     def _connect(self) -> S3Client:
         config = Config(

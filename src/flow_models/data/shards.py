@@ -101,7 +101,11 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
                 partial(_record, source, cache, shape), rows, threads=source.threads, title=f"packing {split}"
             )
             digest.update(f"{split} {len(rows)}\n".encode())
-            files = list(_write(images, unfinished, split, limit=megabytes * 2**20, note=digest.update))
+            try:
+                files = list(_write(images, unfinished, split, limit=megabytes * 2**20, note=digest.update))
+            except tf.errors.OpError as error:
+                what = f"cannot be written ({error.message.split(';')[-1].strip()}); make room and run this again"
+                raise FlowModelsError(f"{folder}: {what}") from None
             splits[split] = SplitFiles(count=len(rows), files=files)
         index = Index(digest.hexdigest(), manifest_digest(manifest), shape, classes, normal, splits)
         (unfinished / INDEX).write_text(json.dumps(asdict(index), indent=2) + "\n", encoding="utf-8")

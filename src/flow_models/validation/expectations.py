@@ -18,7 +18,7 @@ from flow_models.settings import ValidationSettings
 from flow_models.validation.profile import ClassProfile, Profile, shift
 
 Row = dict[str, Any]
-COLUMNS = ["key", "split", "class", "width", "height", "mode", "bytes", "mean", "std", "error"]
+COLUMNS = ["key", "split", "class", "width", "height", "mode", "bytes", "mean", "std", "blank", "error"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ def table_of(batch: pa.Table, keys: pa.ChunkedArray, twins: Twins, *, start: int
     """Some rows of a manifest with the columns that expectations need beside its own.
 
     - ``short_side``, ``long_side``: in pixels; ``aspect``: their ratio; null if unreadable.
-    - ``blank``: one single colour; null if unreadable.
     - ``duplicate``, ``near_duplicate``, ``leak``, ``near_leak``: the key of the other one, else null.
 
     What strangers wrote, keys and errors, stands there as HTML: the Data Docs show it as it is.
@@ -67,7 +66,7 @@ def table_of(batch: pa.Table, keys: pa.ChunkedArray, twins: Twins, *, start: int
         short_side=sides.min(axis=1),
         long_side=sides.max(axis=1),
         aspect=sides.max(axis=1) / sides.min(axis=1),
-        blank=(table["std"] == 0).astype("boolean").where(table["std"].notna()),
+        blank=table["blank"].astype("boolean"),
     )
     for name in ("duplicate", "near_duplicate", "leak", "near_leak"):
         others = getattr(twins, name)[start : start + len(table)]
