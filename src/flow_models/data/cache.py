@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from filelock import FileLock
 
@@ -58,14 +57,12 @@ class Cache:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=path.parent, prefix=".", suffix=".unfinished", delete=False) as file:
-                try:
-                    file.write(content)
-                    file.close()
-                    Path(file.name).replace(path)
-                except BaseException:
-                    Path(file.name).unlink(missing_ok=True)
-                    raise
+            unfinished = path.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}.unfinished")
+            try:
+                unfinished.write_bytes(content)
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
         except OSError as error:
             self._full = True
             _log.warning("%s: cannot be written (%s); what is downloaded is not kept", self._folder, error.strerror)

@@ -87,11 +87,11 @@ def _look(content: bytes) -> dict[str, Any]:
     if image.mode in MODES:
         plain = eight_bit(image)
         # From the histogram: exact, and an image of 4096 x 4096 needs no copy in float64.
-        counts = np.asarray(plain.histogram()).reshape(-1, 256).sum(axis=0)
+        by_channel = np.asarray(plain.histogram()).reshape(-1, 256)
+        counts = by_channel.sum(axis=0)
         values = np.arange(256)
         mean = float(counts @ values / counts.sum())
         std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
-        lows_and_highs = np.reshape(plain.getextrema(), (-1, 2))
-        blank = bool((lows_and_highs[:, 0] == lows_and_highs[:, 1]).all())
+        blank = bool((np.count_nonzero(by_channel, axis=1) == 1).all())
         found |= {"mean": mean, "std": std, "blank": blank, "phash": perceptual_hash(plain.convert("L"))}
     return found

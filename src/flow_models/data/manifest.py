@@ -28,10 +28,8 @@ from flow_models.data.sources import Entry, Source
 from flow_models.errors import FlowModelsError
 
 SPLITS = ("train", "val")
-DTYPES = {
-    field.name: {"string": "str", "int64": "Int64", "double": "Float64", "bool": "boolean"}[str(field.type)]
-    for field in SCHEMA
-}
+_OF_PANDAS = {"string": "str", "int64": "Int64", "double": "Float64", "bool": "boolean"}
+DTYPES = {field.name: _OF_PANDAS[str(field.type)] for field in SCHEMA}
 BATCH = 2_000  # rows that a killed run loses at most
 _LITTER = {"thumbs.db", "desktop.ini"}
 _LISTED = pa.schema({"key": pa.string(), "bytes": pa.int64(), "stamp": pa.string()})

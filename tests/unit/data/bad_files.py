@@ -51,7 +51,7 @@ def bomb() -> bytes:
     return png_of(struct.pack(">IIBBBBB", 40_000, 40_000, 1, 0, 0, 0, 0), packed)
 
 
-def lying() -> bytes:
+def too_few_rows() -> bytes:
     """A PNG that says it is larger than its pixels."""
     rows = b"".join(b"\0" + RANDOM.bytes(64) for _ in range(10))
     return png_of(struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0), zlib.compress(rows))
@@ -134,7 +134,7 @@ KINDS: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated.webp": (lambda: encoded(NOISE, "WEBP")[:300], "broken image|not an image|truncated"),
     "truncated.tif": (lambda: encoded(NOISE, "TIFF")[:3000], "broken image|not an image|truncated"),
     "damaged.png": (lambda: flipped_in_the_middle(PNG), "broken image"),
-    "lying.png": (lying, "truncated image|broken image"),
+    "too-few-rows.png": (too_few_rows, ACCEPTED),  # no decoder complains: what is missing is black
     "bomb.png": (bomb, "more than 89478485 pixels"),
     "bomb-of-text.png": (many_chunks, "broken image|not an image"),
     "page.jpg": (lambda: b"<!DOCTYPE html><html>404 Not Found</html>", 'not an image (starts with "<!DOCTYP")'),
