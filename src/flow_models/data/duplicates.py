@@ -56,8 +56,8 @@ def find_twins(manifest: pq.ParquetFile) -> Twins:
 def _bytes_of(column: pa.ChunkedArray) -> tuple[Hashes, NDArray[np.bool_]]:
     """Hashes in hexadecimal as ``(n, 32)`` bytes, and where there is one."""
     known = pc.is_valid(column).to_numpy()
-    digits = "".join(column.fill_null("0" * 64).to_pylist())
-    return np.frombuffer(bytes.fromhex(digits), np.uint8).reshape(len(known), 32), known
+    content = b"".join(bytes.fromhex("".join(chunk.fill_null("0" * 64).to_pylist())) for chunk in column.chunks)
+    return np.frombuffer(content, np.uint8).reshape(len(known), 32), known
 
 
 def _find_same(contents: Hashes, rows: Rows, held_back: NDArray[np.bool_], twins: Twins) -> None:
