@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 FAULTS = ("500", "503", "reset", "delay", "truncate", "flip")
 _ERROR = "<?xml version='1.0'?><Error><Code>{code}</Code><Message>by the proxy</Message></Error>"
+# Without S3's newer checksums: the ETag must do, as in the stores that have nothing else.
+_LEFT_OUT = ("transfer-encoding", "connection", "content-length", "server", "date", "x-amz-checksum")
 Answer = tuple[int, dict[str, str], bytes]
 
 
@@ -24,6 +26,7 @@ class FaultProxy(ThreadingHTTPServer):
 
     Attributes:
         share: of the answers that are spoilt, each by one of ``FAULTS`` in turn.
+        etag: of every object, if it is set.
         refuse: a status and an S3 error code for a path, instead of an answer; None passes it on.
         done: how often each fault was inflicted.
         requests: how many came.
@@ -36,6 +39,7 @@ class FaultProxy(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = urlsplit(upstream).netloc
         self.share = share
+        self.etag: str | None = None
         self.refuse: Callable[[str], tuple[int, str] | None] = lambda _: None
         self.done: Counter[str] = Counter()
         self.requests = 0
@@ -104,7 +108,9 @@ class _Handler(BaseHTTPRequestHandler):
         status, headers, body = answer
         self.send_response(status)
         for name, value in headers.items():
-            if name.lower() not in {"transfer-encoding", "connection", "content-length", "server", "date"}:
+            if name.lower() == "etag" and self.server.etag:
+                self.send_header(name, f'"{self.server.etag}"')
+            elif not name.lower().startswith(_LEFT_OUT):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -54,6 +54,13 @@ def test_the_shards_are_the_same_though_a_fifth_of_the_answers_is_spoilt(proxy: 
     assert set(proxy.done) == set(FAULTS)
 
 
+def test_a_store_whose_etags_are_no_checksums_is_believed_the_second_time(proxy: FaultProxy, tmp_path: Path) -> None:
+    proxy.etag = "0" * 32
+    content = open_source("s3://images").read("train/cat/003.png").data
+    assert content == (tmp_path / "data/train/cat/003.png").read_bytes()
+    assert proxy.requests == 2
+
+
 def test_an_object_that_is_denied_is_one_row_and_not_the_end(proxy: FaultProxy, tmp_path: Path) -> None:
     proxy.refuse = lambda path: (403, "AccessDenied") if path.endswith("train/cat/003.png") else None
     described(tmp_path)
