@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,8 @@ used, else null.
 """
 HASH_SIDE = 16
 _SEEN_SIDE = 64
+# However many threads wait for the network: those that compute only take the interpreter from each other.
+_ONE_EACH = threading.BoundedSemaphore(os.cpu_count() or 1)
 _FLAT = 1.0  # standard deviation, in grey levels, under which a picture has nothing to hash
 
 
@@ -54,7 +58,8 @@ def describe(source: Source, cache: Cache | None, entry: Entry) -> dict[str, Any
         content = source.read(entry.key)
         data = content.data
         row |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "version": content.version}
-        row |= _look(data)
+        with _ONE_EACH:
+            row |= _look(data)
     except UnreadableError as error:
         row["error"] = str(error)
     else:
