@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
+from sklearn.metrics import confusion_matrix
 
 from flow_models.applications.class_pictures import class_samples, decision_map, reliability
 from flow_models.data.tables import Table as Rows
@@ -87,9 +88,8 @@ def _classification(
 
 
 def _confusion(table: Rows, probabilities: NDArray[np.float64]) -> Table:
-    classes, labels = table.columns.classes, table.rows("test").labels
-    counts = np.zeros((len(classes), len(classes)), int)
-    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
+    classes, predicted = table.columns.classes, probabilities.argmax(axis=1)
+    counts = confusion_matrix(table.rows("test").labels, predicted, labels=np.arange(len(classes)))
     rows = [[name, *map(str, line)] for name, line in zip(classes, counts, strict=True)]
     return Table("Test rows of each class, by the class predicted", ["Class", *classes], rows)
 

@@ -16,7 +16,7 @@ from flow_models.settings import Settings
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
 
-SEPARATION = 8.0  # of the class means before training, in deviations: classes that do not overlap have room
+SEPARATION = 6.0  # of the class means before training, in deviations: classes that do not overlap have room
 TRAIN, TEST = 0, 1  # which stream of random numbers; fresh epochs follow
 
 
