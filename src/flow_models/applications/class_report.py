@@ -11,6 +11,7 @@ from scipy.special import softmax
 from sklearn.metrics import confusion_matrix
 
 from flow_models.applications.class_pictures import class_samples, decision_map, reliability
+from flow_models.applications.vectors import labels_of, one_hot
 from flow_models.data.tables import Table as Rows
 from flow_models.evaluation.classification import ReliabilityCurve
 from flow_models.evaluation.latent import principal_plane
@@ -113,10 +114,8 @@ def _generation(model: FlowModel, table: Rows, metrics: Mapping[str, Any]) -> Se
 
 
 def _pictures(model: FlowModel, table: Rows) -> dict[str, Picture]:
-    from flow_models.applications.vectors import one_hot
-
     train, test, classes = table.rows("train").x, table.rows("test"), table.columns.classes
-    assert test.labels is not None  # noqa: S101 - narrows the type; the table has classes
+    labels = labels_of(test)
     samples = {
         name: np.asarray(model.sample(_DRAWN, context=one_hot(np.array([index]), len(classes)), seed=index))
         for index, name in enumerate(classes)
@@ -125,9 +124,9 @@ def _pictures(model: FlowModel, table: Rows) -> dict[str, Picture]:
         names = (table.columns.x[0], table.columns.x[1])
         decided = decision_map(
             lambda x: softmax(np.asarray(model.joint_log_prob(x), np.float64), axis=1),
-            test.x, test.labels, names=names, classes=classes,
+            test.x, labels, names=names, classes=classes,
         )  # fmt: skip
-        return {"class_samples": class_samples(test.x, test.labels, samples, names=names), "decisions": decided}
+        return {"class_samples": class_samples(test.x, labels, samples, names=names), "decisions": decided}
     center, scale = train.mean(axis=0), train.std(axis=0)
     plane = principal_plane((train - center) / scale)
 
@@ -136,4 +135,4 @@ def _pictures(model: FlowModel, table: Rows) -> dict[str, Picture]:
 
     names = ("first principal component", "second principal component")
     drawn = {name: flat(x) for name, x in samples.items()}
-    return {"class_samples": class_samples(flat(test.x), test.labels, drawn, names=names)}
+    return {"class_samples": class_samples(flat(test.x), labels, drawn, names=names)}

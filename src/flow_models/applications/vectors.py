@@ -194,6 +194,17 @@ def class_base(settings: Settings, labels: NDArray[np.int64], *, classes: int, w
     }
 
 
+def labels_of(rows: Rows) -> NDArray[np.int64]:
+    """The classes of rows by number, ``(n,)``.
+
+    Raises:
+        FlowModelsError: if they come from a table without classes.
+    """
+    if rows.labels is None:
+        raise FlowModelsError("labels: the table has no classes; give its source some, or use another application")
+    return rows.labels
+
+
 def one_hot(labels: NDArray[np.int64], classes: int) -> NDArray[np.float32]:
     """Class numbers ``(n,)`` as rows ``(n, classes)``, the context of a model with class means."""
     return np.eye(classes, dtype=np.float32)[labels]
