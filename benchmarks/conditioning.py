@@ -23,10 +23,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from flow_models import stages
-from flow_models.applications.vectors import build_model
+from flow_models import data_stages, stages
+from flow_models.applications.vectors import blueprint
 from flow_models.data.tables import Table, read_table
-from flow_models.model import FlowModel
 from flow_models.report.page import flatten
 from flow_models.settings import Settings, load_settings
 
@@ -39,10 +38,10 @@ def main() -> None:
     arguments = _arguments()
     settings = load_settings(arguments.params, application=arguments.application)
     with TemporaryDirectory() as folder, contextlib.chdir(folder):
-        stages.simulate(settings)
+        data_stages.simulate(settings)
         table = read_table(settings.prepared_folder)
         context = with_conditioning(settings, "context")
-        parts = equally_large(with_conditioning(settings, "parts"), table, parameters(build_model(context, table)))
+        parts = equally_large(with_conditioning(settings, "parts"), table, parameters(context, table))
         rows = {
             name: measured(in_time(each, arguments), table) for name, each in (("context", context), ("parts", parts))
         }
@@ -72,7 +71,7 @@ def equally_large(settings: Settings, table: Table, wanted: int) -> Settings:
     for _ in range(12):
         factor = np.sqrt(low * high)
         scaled = _changed(settings, model={"hidden": np.maximum(np.rint(hidden * factor), 1).astype(int).tolist()})
-        found = parameters(build_model(scaled, table))
+        found = parameters(scaled, table)
         if abs(found / wanted - 1) < CLOSE:
             return scaled
         low, high = (factor, high) if found < wanted else (low, factor)
@@ -87,7 +86,7 @@ def measured(settings: Settings, table: Table) -> dict[str, float]:
     metrics = flatten(stages.evaluate(settings))
     simulations = outcome.steps * settings.train.batch_size
     return {
-        "parameters": parameters(build_model(settings, table)),
+        "parameters": parameters(settings, table),
         "simulations seen": simulations,
         "seconds": seconds,
         "processor seconds": processor,
@@ -96,8 +95,9 @@ def measured(settings: Settings, table: Table) -> dict[str, float]:
     }
 
 
-def parameters(model: FlowModel) -> int:
+def parameters(settings: Settings, table: Table) -> int:
     """How many a model trains."""
+    model = blueprint(settings, table).build()
     return sum(int(np.prod(each.shape)) for each in model.trainable_variables)
 
 
