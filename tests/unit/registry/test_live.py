@@ -21,7 +21,7 @@ from flow_models.registry.runs import log_run, training_parameters
 from flow_models.settings import RegisterSettings, Settings
 from flow_models.training.listeners import Listener, Row
 
-MADE_FROM = Provenance(commit="abc", lock="1" * 64, data="2" * 32, manifest="3" * 64, shards="4" * 64)
+MADE_FROM = Provenance(source="data", commit="abc", lock="1" * 64, data="2" * 32, manifest="3" * 64, shards="4" * 64)
 ROWS: list[Row] = [
     {"epoch": epoch, "step": 10 * epoch, "holdout_bits_per_dim": 6.0 - epoch, "examples_per_second": 100.0}
     for epoch in (1, 2, 3, 4)
