@@ -58,32 +58,67 @@ def data_demo(
     folder: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("data"), as_json: Json = False
 ) -> None:
     """Write the embedded data: handwritten digits and two sets of outliers."""
-    from flow_models import stages
+    from flow_models import data_stages
 
-    show({"folder": str(folder), "images": stages.demo(folder)}, as_json=as_json)
+    show({"folder": str(folder), "images": data_stages.demo(folder)}, as_json=as_json)
 
 
 @data.command("manifest")
 def data_manifest(params: Params = PARAMS, as_json: Json = False) -> None:
     """List and describe every image of the source."""
-    from flow_models import stages
+    from flow_models import data_stages
 
-    show(stages.manifest(_settings(params)), as_json=as_json)
+    show(data_stages.manifest(_settings(params)), as_json=as_json)
 
 
 @data.command("validate")
 def data_validate(params: Params = PARAMS, as_json: Json = False) -> None:
     """Describe every image and check that the set is sound; stops the pipeline if it is not."""
-    from flow_models import stages
+    from flow_models import data_stages
 
-    show(stages.validate(_settings(params)), as_json=as_json)
+    show(data_stages.validate(_settings(params)), as_json=as_json)
+
+
+@data.command("accept")
+def data_accept(params: Params = PARAMS, as_json: Json = False) -> None:
+    """Compare the next set with the one that was validated last, though that did not pass."""
+    from flow_models import data_stages
+
+    show(data_stages.accept(_settings(params)), as_json=as_json)
+
+
+@data.command("profile")
+def data_profile(
+    source: Annotated[str | None, typer.Argument(help="A folder or s3://…; default: from the settings.")] = None,
+    params: Params = PARAMS,
+    as_json: Json = False,
+) -> None:
+    """Propose the ``validation:`` section of params.yaml from a set that is known to be good."""
+    from flow_models import data_stages
+
+    proposed = data_stages.propose(_settings(params), source)
+    if as_json:
+        show(proposed, as_json=True)
+    else:
+        typer.echo("validation:\n" + "\n".join(f"  {name}: {value}" for name, value in proposed.items()))
+
+
+@data.command("update")
+def data_update(params: Params = PARAMS, as_json: Json = False) -> None:
+    """Take the newest images, and say what came, went and changed by class."""
+    from flow_models import data_stages
+
+    show(data_stages.update(_settings(params)), as_json=as_json)
 
 
 @data.command("shard")
 def data_shard(params: Params = PARAMS, as_json: Json = False) -> None:
     """Write the validated images, at the network's size, into the files that training reads."""
-    settings, stages = _settings(params), _stages()
-    index = stages.prepare(settings)
+    from flow_models import console, data_stages
+
+    settings = _settings(params)
+    console.import_tensorflow()
+    index = data_stages.prepare(settings)
     counts = {name: split.count for name, split in index.splits.items()}
     show({"digest": index.digest, "shape": list(index.shape), **counts, "inliers": index.inliers}, as_json=as_json)
 
@@ -91,8 +126,9 @@ def data_shard(params: Params = PARAMS, as_json: Json = False) -> None:
 @data.command("simulate")
 def data_simulate(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
     """Draw the table that an application without images learns from, and check it."""
-    settings, stages = _settings(params, application), _stages()
-    show(stages.simulate(settings), as_json=as_json)
+    from flow_models import data_stages
+
+    show(data_stages.simulate(_settings(params, application)), as_json=as_json)
 
 
 @app.command()

@@ -25,10 +25,19 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
+class S3Settings(Section):
+    """What boto3's own configuration (AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL, …) does not say."""
+
+    connections: int = Field(32, ge=1, le=256)
+    requester_pays: bool = False
+
+
 class DataSettings(Section):
     """Where the images come from and the shape that the network sees."""
 
     source: str = "data"
+    s3: S3Settings = S3Settings()
+    cache_megabytes: int = Field(4096, ge=0)
     inliers: list[str] = []
     height: int = Field(8, ge=2, le=1024)
     width: int = Field(8, ge=2, le=1024)
@@ -48,11 +57,14 @@ class ValidationSettings(Section):
     min_images_per_class: int = Field(1, ge=1)
     min_side: int = Field(8, ge=1)
     max_side: int = Field(4096, ge=1)
+    max_aspect: float = Field(10.0, ge=1)
     max_bytes: int = Field(50_000_000, ge=1)
     max_unreadable: float = Field(0.0, ge=0, lt=1)
     max_blank: float = Field(0.0, ge=0, lt=1)
+    max_class_loss: float = Field(0.5, ge=0, lt=1)
+    max_shift: float = Field(1.0, gt=0)
     allow_leakage: bool = False
-    warn_only: list[str] = []
+    warn_only: list[str] = ["duplicates", "near_duplicates", "new_classes", "max_shift"]
 
 
 class SimulationSettings(Section):
@@ -232,6 +244,7 @@ class Settings(Section):
 MANIFEST = Path("prepared/manifest.parquet")
 SHARDS = Path("prepared/shards")
 VALIDATION_REPORT = Path("reports/validation")
+DATA_CACHE = Path(".cache/data")
 
 
 def load_settings(path: Path | str = "params.yaml", *, application: str | None = None) -> Settings:

@@ -1,6 +1,7 @@
 """The pipeline's stages, one function each: the command line, DVC and the Prefect flows all end here.
 
-Each reads what the one before left, and leaves files for the next; ``dvc.yaml`` says which.
+Each reads what the one before left, and leaves files for the next; ``dvc.yaml`` says which. The stages
+before training are in ``data_stages``.
 """
 
 from __future__ import annotations
@@ -13,38 +14,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from flow_models.data.atomic import complete_file
-from flow_models.errors import FlowModelsError
-from flow_models.settings import MANIFEST, SHARDS, VALIDATION_REPORT, Settings, fingerprint
+from flow_models.settings import Settings, fingerprint
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from flow_models.data.shards import Index
     from flow_models.registry.promotion import Version
     from flow_models.registry.provenance import Provenance
     from flow_models.training import Outcome
     from flow_models.training.listeners import Listener
-    from flow_models.validation.checkpoint import Validation
 
 CHECKPOINTS = Path("checkpoints")
 TENSORBOARD = Path("tensorboard")
-
-
-@dataclass(frozen=True)
-class Validated:
-    """What ``validate`` found."""
-
-    images: int
-    digest: str
-    warnings: list[str]
-
-
-@dataclass(frozen=True)
-class Simulated:
-    """What ``simulate`` drew."""
-
-    rows: int
-    digest: str
 
 
 @dataclass(frozen=True)
@@ -57,87 +38,6 @@ class Registered:
     passed: bool
     reasons: list[str]
     run_id: str
-
-
-def demo(folder: Path) -> int:
-    """Write the embedded data; see ``data.demo``."""
-    from flow_models.data.demo import write_demo
-
-    return write_demo(folder)
-
-
-def manifest(settings: Settings) -> Validated:
-    """List, read and describe every image of the source, in ``prepared/manifest.parquet``.
-
-    Raises:
-        FlowModelsError: if the source cannot be read or is not laid out as train/ and val/.
-    """
-    from flow_models.data.manifest import build_manifest, manifest_digest, write_manifest
-    from flow_models.data.sources import open_source
-
-    table = build_manifest(open_source(settings.data.source), progress=True)
-    write_manifest(table, MANIFEST)
-    return Validated(len(table), manifest_digest(table), warnings=[])
-
-
-def validate(settings: Settings) -> Validated:
-    """Describe the images and check the table; Data Docs in ``reports/validation``.
-
-    Raises:
-        FlowModelsError: if an expectation fails that is not in ``validation.warn_only``.
-    """
-    from flow_models.data.manifest import read_manifest
-
-    described = manifest(settings)
-    # Great Expectations takes seconds to import: not before the source is known to be readable.
-    from flow_models.validation.images import validate as check
-
-    table = read_manifest(MANIFEST)
-    table.attrs["source"] = settings.data.source.rstrip("/")
-    _stop_on_errors(outcome := check(table, settings.validation, docs=VALIDATION_REPORT))
-    return Validated(described.images, described.digest, outcome.warnings)
-
-
-def prepare(settings: Settings) -> Index:
-    """Read the images at the network's size into shards, in ``prepared/shards``.
-
-    Raises:
-        FlowModelsError: if an image changed since it was validated, or an inlier class is missing.
-    """
-    from flow_models.data.manifest import read_manifest
-    from flow_models.data.shards import write_shards
-    from flow_models.data.sources import open_source
-
-    return write_shards(
-        read_manifest(MANIFEST),
-        open_source(settings.data.source),
-        SHARDS,
-        shape=settings.data.shape,
-        holdout=settings.data.holdout,
-        seed=settings.seed,
-        inliers=settings.data.inliers,
-        megabytes=settings.data.shard_megabytes,
-    )
-
-
-def simulate(settings: Settings) -> Simulated:
-    """Draw the table of an application without images, and check it; Data Docs in ``reports/<application>/validation``.
-
-    Raises:
-        FlowModelsError: if the table is not what the source promises.
-    """
-    from flow_models.applications import find_application
-    from flow_models.applications.vectors import VectorApplication
-    from flow_models.data.tables import write_table
-    from flow_models.validation.tables import validate as check
-
-    application = find_application(settings.application)
-    if not isinstance(application, VectorApplication):
-        raise FlowModelsError(f"{settings.application}: learns from images; `flow-models data shard` prepares those")
-    table = application.draw(settings)
-    _stop_on_errors(check(table, application.draw(settings), docs=settings.report_folder / "validation"))
-    write_table(table, settings.prepared_folder)
-    return Simulated(len(table.frame), table.digest)
 
 
 def train(settings: Settings) -> Outcome:
@@ -236,17 +136,10 @@ def _listeners(settings: Settings, run: Path) -> list[Listener]:
     from flow_models.training.tensorboard import TensorBoard
 
     parameters = runs.training_parameters(settings)
-    mlflow = live.LiveRun(experiment=settings.application, parameters=parameters, checkpoints=run)
+    mlflow = live.LiveRun(experiment=settings.label, parameters=parameters, checkpoints=run)
     if not settings.train.tensorboard:
         return [mlflow]
     return [mlflow, TensorBoard(TENSORBOARD / settings.label / run.name)]
-
-
-def _stop_on_errors(outcome: Validation) -> None:
-    if not outcome.passed:
-        first, *others = outcome.errors
-        more = f" (and {len(others)} more, in {VALIDATION_REPORT / 'index.html'})" if others else ""
-        raise FlowModelsError(f"{first}{more}")
 
 
 def _decide(settings: Settings, client: MlflowClient, version: Version) -> Registered:

@@ -24,7 +24,7 @@ def test_the_projects_own_file_is_valid() -> None:
     [
         ("train: {epoch: 3}", "train.epoch: unknown key; did you mean epochs?"),
         ("trian: {epochs: 3}", "trian: unknown key; did you mean train?"),
-        ("data: {zzz: 3}", "data.zzz: unknown key; known here: source, inliers"),
+        ("data: {zzz: 3}", "data.zzz: unknown key; known here: source, s3"),
         ("register: {gate: {bits_per_dim: {mx: 3}}}", "register.gate.bits_per_dim.mx: unknown key; did you mean max?"),
         ("train: {epochs: many}", "train.epochs: Input should be a valid integer (found 'many')"),
         ("train: {epochs: 1.5}", "train.epochs"),

@@ -62,7 +62,7 @@ class Application(Protocol):
         ...
 
 
-SEPARATION = 8.0  # of the class means before training, in deviations: classes that do not overlap have room
+SEPARATION = 6.0  # of the class means before training, in deviations: classes that do not overlap have room
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
+from sklearn.metrics import confusion_matrix
 
+from flow_models.applications.base import one_hot
 from flow_models.applications.class_pictures import class_samples, decision_map, reliability
+from flow_models.applications.vectors import labels_of
 from flow_models.data.tables import Table as Rows
 from flow_models.evaluation.classification import ReliabilityCurve
 from flow_models.evaluation.latent import principal_plane
@@ -87,10 +90,8 @@ def _classification(
 
 
 def _confusion(table: Rows, probabilities: NDArray[np.float64]) -> Table:
-    classes, labels = table.columns.classes, table.rows("test").labels
-    assert labels is not None  # noqa: S101 - narrows the type; the table has classes
-    counts = np.zeros((len(classes), len(classes)), int)
-    np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)
+    classes, predicted = table.columns.classes, probabilities.argmax(axis=1)
+    counts = confusion_matrix(table.rows("test").labels, predicted, labels=np.arange(len(classes)))
     rows = [[name, *map(str, line)] for name, line in zip(classes, counts, strict=True)]
     return Table("Test rows of each class, by the class predicted", ["Class", *classes], rows)
 
@@ -114,10 +115,8 @@ def _generation(model: FlowModel, table: Rows, metrics: Mapping[str, Any]) -> Se
 
 
 def _pictures(model: FlowModel, table: Rows) -> dict[str, Picture]:
-    from flow_models.applications.base import one_hot
-
     train, test, classes = table.rows("train").x, table.rows("test"), table.columns.classes
-    assert test.labels is not None  # noqa: S101 - narrows the type; the table has classes
+    labels = labels_of(test)
     samples = {
         name: np.asarray(model.sample(_DRAWN, context=one_hot(np.array([index]), len(classes)), seed=index))
         for index, name in enumerate(classes)
@@ -126,9 +125,9 @@ def _pictures(model: FlowModel, table: Rows) -> dict[str, Picture]:
         names = (table.columns.x[0], table.columns.x[1])
         decided = decision_map(
             lambda x: softmax(np.asarray(model.joint_log_prob(x), np.float64), axis=1),
-            test.x, test.labels, names=names, classes=classes,
+            test.x, labels, names=names, classes=classes,
         )  # fmt: skip
-        return {"class_samples": class_samples(test.x, test.labels, samples, names=names), "decisions": decided}
+        return {"class_samples": class_samples(test.x, labels, samples, names=names), "decisions": decided}
     center, scale = train.mean(axis=0), train.std(axis=0)
     plane = principal_plane((train - center) / scale)
 
@@ -137,4 +136,4 @@ def _pictures(model: FlowModel, table: Rows) -> dict[str, Picture]:
 
     names = ("first principal component", "second principal component")
     drawn = {name: flat(x) for name, x in samples.items()}
-    return {"class_samples": class_samples(flat(test.x), test.labels, drawn, names=names)}
+    return {"class_samples": class_samples(flat(test.x), labels, drawn, names=names)}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LEVELS = np.linspace(0.05, 0.95, 19)
 CONFIDENCE = 0.95  # of every band
+_REFERENCES = 3  # a stream of random numbers that no simulations come from
 # Local C2ST trains a classifier a trial; its default would be hundreds of units wide for gravity.
 _LOCAL_OBSERVATIONS, _LOCAL_TRIALS, _LOCAL_HIDDEN = 20, 19, (32, 32)
 
@@ -127,5 +128,6 @@ def _references(posteriors: Posteriors, seed: int) -> NDArray[np.float64]:
     y, truth = posteriors.y, posteriors.truth
     deviation = y.std(axis=0)
     units = (y - y.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
-    directions = np.random.default_rng([seed, 1]).standard_normal((y.shape[1], truth.shape[1])) / np.sqrt(y.shape[1])
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_REFERENCES,)))
+    directions = rng.standard_normal((y.shape[1], truth.shape[1])) / np.sqrt(y.shape[1])
     return truth.mean(axis=0) + truth.std(axis=0) * (units @ directions)

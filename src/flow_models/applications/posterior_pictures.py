@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,11 @@ def recovery(posteriors: Posteriors, names: Sequence[str]) -> Picture:
 
 
 def marginals(
-    samples: dict[str, NDArray[np.float64]], names: Sequence[str], *, truth: NDArray[np.float64] | None, where: str
+    samples: Mapping[str, NDArray[np.floating[Any]]],
+    names: Sequence[str],
+    *,
+    truth: NDArray[np.float64] | None,
+    where: str,
 ) -> Picture:
     """Marginals of one posterior, beside others such as a reference or the prior; ``where`` names the observation."""
     which = shown(names)

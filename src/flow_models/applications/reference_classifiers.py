@@ -11,6 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from flow_models.applications.vectors import labels_of
 from flow_models.data.tables import Rows, Table
 from flow_models.errors import FlowModelsError
 
@@ -28,7 +29,7 @@ def reference_probabilities(table: Table, *, seed: int) -> dict[str, Probabiliti
         FlowModelsError: if a class has no row to learn from.
     """
     train, holdout, test = (table.rows(split) for split in ("train", "holdout", "test"))
-    x, labels = np.concatenate([train.x, holdout.x]), np.concatenate([_labels(train), _labels(holdout)])
+    x, labels = np.concatenate([train.x, holdout.x]), np.concatenate([labels_of(train), labels_of(holdout)])
     if len(np.unique(labels)) < len(table.columns.classes):
         raise FlowModelsError("labels: a class has no row to train on; bring more rows, or leave the class out")
     classifiers = {
@@ -44,18 +45,13 @@ def _discriminants(train: Rows, holdout: Rows, *, classes: int) -> Pipeline:
 
     def loss(shrinkage: float) -> float:
         try:
-            fitted = _with(shrinkage).fit(train.x, _labels(train))
+            fitted = _with(shrinkage).fit(train.x, labels_of(train))
         except np.linalg.LinAlgError:  # fewer rows in a class than columns: it has no covariance of its own
             return np.inf
-        return float(log_loss(_labels(holdout), fitted.predict_proba(holdout.x), labels=np.arange(classes)))
+        return float(log_loss(labels_of(holdout), fitted.predict_proba(holdout.x), labels=np.arange(classes)))
 
     return _with(min(SHRINKAGES, key=loss))
 
 
 def _with(shrinkage: float) -> Pipeline:
     return make_pipeline(StandardScaler(), QuadraticDiscriminantAnalysis(reg_param=shrinkage))
-
-
-def _labels(rows: Rows) -> NDArray[np.int64]:
-    assert rows.labels is not None  # noqa: S101 - narrows the type; the table has classes
-    return rows.labels

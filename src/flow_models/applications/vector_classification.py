@@ -15,7 +15,7 @@ from flow_models.applications.base import Evaluation, one_hot
 from flow_models.applications.class_report import headlines, sections, summary
 from flow_models.applications.reference_classifiers import reference_probabilities
 from flow_models.applications.sources import LABELLED_TABLES, Labelled, LabelledTable
-from flow_models.applications.vectors import VectorApplication
+from flow_models.applications.vectors import VectorApplication, labels_of
 from flow_models.data.tables import Table, read_table
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation import classification
@@ -124,8 +124,7 @@ def predict(model: FlowModel, table: Table) -> Predicted:
             "train it on this table"
         )
     test = table.rows("test")
-    assert test.labels is not None  # noqa: S101 - narrows the type; the table has classes
-    return Predicted(x=test.x, labels=test.labels, joint=np.asarray(model.joint_log_prob(test.x), np.float64))
+    return Predicted(x=test.x, labels=labels_of(test), joint=np.asarray(model.joint_log_prob(test.x), np.float64))
 
 
 def ring_metrics(ring: Ring, model: FlowModel, predicted: Predicted, *, seed: int) -> dict[str, Any]:
@@ -137,7 +136,8 @@ def ring_metrics(ring: Ring, model: FlowModel, predicted: Predicted, *, seed: in
     covered, strays = 0, []
     for label in range(ring.classes):
         fresh = ring.draw_class(label, number, np.random.default_rng([seed, label, _FRESH]))
-        samples = samples_of(model, label, number, seed=seed)
+        of_class = one_hot(np.array([label]), ring.classes)
+        samples = np.asarray(model.sample(number, context=of_class, seed=seed))
         compared["c2st"][f"class_{label}"] = c2st(fresh, samples, seed=seed)
         compared["mmd"][f"class_{label}"] = mmd_squared(fresh, samples)
         modes, stray = modes_covered(ring, label, samples)
@@ -153,12 +153,6 @@ def ring_metrics(ring: Ring, model: FlowModel, predicted: Predicted, *, seed: in
         "modes_covered": covered,
         "stray_samples": float(np.mean(strays)),
     }
-
-
-def samples_of(model: FlowModel, label: int, number: int, *, seed: int) -> NDArray[np.float32]:
-    """Draws of one class, ``(number, p)``."""
-    assert model.classes is not None  # noqa: S101 - narrows the type; the caller has classes
-    return np.asarray(model.sample(number, context=one_hot(np.array([label]), model.classes), seed=seed))
 
 
 def modes_covered(ring: Ring, label: int, samples: NDArray[np.float32]) -> tuple[int, float]:

@@ -176,6 +176,17 @@ def blueprint(settings: Settings, table: Table) -> Blueprint:
     )
 
 
+def labels_of(rows: Rows) -> NDArray[np.int64]:
+    """The classes of rows by number, ``(n,)``.
+
+    Raises:
+        FlowModelsError: if they come from a table without classes.
+    """
+    if rows.labels is None:
+        raise FlowModelsError("labels: the table has no classes; give its source some, or use another application")
+    return rows.labels
+
+
 def _arrays(rows: Rows, columns: Columns, settings: Settings) -> tuple[NDArray[np.float32], ...]:
     """The data side, and what is known beside it if anything is."""
     if rows.labels is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import pandas as pd
 import tensorflow as tf
 
 from flow_models.data.atomic import complete_folder
+from flow_models.data.cache import Cache
 from flow_models.data.errors import UnreadableError
 from flow_models.data.images import decode, pillow_silenced
 from flow_models.data.manifest import manifest_digest
@@ -53,7 +54,7 @@ class Index:
     splits: dict[str, SplitFiles]
 
 
-def write_shards(
+def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     manifest: pd.DataFrame,
     source: Source,
     folder: Path,
@@ -63,6 +64,8 @@ def write_shards(
     seed: int,
     inliers: Sequence[str],
     megabytes: int,
+    cache: Cache | None = None,
+    left_out: Collection[str] = (),
 ) -> Index:
     """Read, decode, resize and pack every usable image of the manifest; the same bytes every time.
 
@@ -79,12 +82,14 @@ def write_shards(
         seed: of holdout and order.
         inliers: normal classes; none named are those of ``train/``.
         megabytes: of records per file, about.
+        cache: asked before the source.
+        left_out: keys that validation refused.
 
     Raises:
         FlowModelsError: if an image differs from its row, an inlier class has no image in ``val``,
             or too few images remain.
     """
-    usable = manifest[manifest["error"].isna()]
+    usable = manifest[manifest["error"].isna() & ~manifest["key"].isin(list(left_out))]
     classes = sorted(set(usable.loc[usable["split"] == "train", "class"]))
     normal = sorted(set(inliers or classes))
     _require_inliers(normal, usable, source)
@@ -93,10 +98,14 @@ def write_shards(
     with complete_folder(folder) as unfinished, pillow_silenced():
         for split, rows in _split(usable, holdout=holdout, seed=seed).items():
             images = ordered_map(
-                partial(_record, source, shape), rows, threads=source.threads, title=f"packing {split}"
+                partial(_record, source, cache, shape), rows, threads=source.threads, title=f"packing {split}"
             )
             digest.update(f"{split} {len(rows)}\n".encode())
-            files = list(_write(images, unfinished, split, limit=megabytes * 2**20, note=digest.update))
+            try:
+                files = list(_write(images, unfinished, split, limit=megabytes * 2**20, note=digest.update))
+            except tf.errors.OpError as error:
+                what = f"cannot be written ({error.message.split(';')[-1].strip()}); make room and run this again"
+                raise FlowModelsError(f"{folder}: {what}") from None
             splits[split] = SplitFiles(count=len(rows), files=files)
         index = Index(digest.hexdigest(), manifest_digest(manifest), shape, classes, normal, splits)
         (unfinished / INDEX).write_text(json.dumps(asdict(index), indent=2) + "\n", encoding="utf-8")
@@ -128,18 +137,20 @@ class _Row:
     key: str
     class_: str
     sha256: str
+    version: str | None
 
 
 def _split(usable: pd.DataFrame, *, holdout: float, seed: int) -> dict[str, list[_Row]]:
     """The rows of each split in the order in which they are written."""
     rows: dict[str, list[_Row]] = {"train": [], "holdout": [], "val": []}
-    columns = (usable[name].tolist() for name in ("split", "key", "class", "sha256"))
+    known = usable.assign(version=usable["version"].astype(object).where(usable["version"].notna(), None))
+    columns = (known[name].tolist() for name in ("split", "key", "class", "sha256", "version"))
     every = sorted(zip(*columns, strict=True), key=lambda row: str(row[1]))
     # Whatever the seed, one image is held out: with few images the share alone may choose none.
-    first = min((_uniform(seed, sha256) for split, *_, sha256 in every if split == "train"), default=0.0)
-    for split, key, class_, sha256 in every:
+    first = min((_uniform(seed, sha256) for split, _, _, sha256, _ in every if split == "train"), default=0.0)
+    for split, key, class_, sha256, version in every:
         held_out = split == "train" and _uniform(seed, sha256) <= max(holdout, first)
-        rows["holdout" if held_out else split].append(_Row(key, class_, sha256))
+        rows["holdout" if held_out else split].append(_Row(key, class_, sha256, version))
     if not rows["train"]:
         raise FlowModelsError(f"train/ has {len(rows['holdout'])} usable images, too few to hold one out; add images")
     rows["train"].sort(key=lambda row: _uniform(seed, row.key))
@@ -161,11 +172,15 @@ def _require_inliers(inliers: Sequence[str], usable: pd.DataFrame, source: Sourc
             )
 
 
-def _record(source: Source, shape: Shape, row: _Row) -> bytes:
+def _record(source: Source, cache: Cache | None, shape: Shape, row: _Row) -> bytes:
     """One image, read again and packed."""
     where = f"{source.uri}/{row.key}"
+
+    def download() -> bytes:
+        return source.read(row.key, version=row.version).data
+
     try:
-        content = source.read(row.key)
+        content = cache.fetch(row.sha256, download) if cache else download()
         if hashlib.sha256(content).hexdigest() != row.sha256:
             raise FlowModelsError(f"{where}: changed since it was validated; run `flow-models data validate` again")
         image = decode(content, shape)

@@ -1,38 +1,41 @@
-"""Where images are kept: a folder, or a prefix of an S3 bucket."""
+"""Where images are kept: what every source can do, and a local folder."""
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
-
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError, ResponseStreamingError
+from typing import NamedTuple, Protocol
 
 from flow_models.data.errors import UnreadableError
-from flow_models.errors import FlowModelsError, UnavailableError
+from flow_models.errors import FlowModelsError
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+RACY_SECONDS = 2.0  # a file that is younger may change once more without another time of change
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A file of a source, or a folder, whose key ends in ``/``.
 
     Attributes:
         key: path below the source, with ``/``, such as ``train/cat/0042.jpg``.
         bytes: size; 0 for a folder.
-        etag: what S3 calls this version of the object; None for a local file.
+        stamp: changes when the content does: the ETag in S3, inode and times of a local file.
+            None if nothing can be concluded from it.
     """
 
     key: str
     bytes: int
-    etag: str | None = None
+    stamp: str | None = None
+
+
+class Content(NamedTuple):
+    """What a file holds, and the version by which a versioned bucket will give it again."""
+
+    data: bytes
+    version: str | None = None
 
 
 class Source(Protocol):
@@ -40,38 +43,49 @@ class Source(Protocol):
 
     Attributes:
         uri: as the user wrote it, without a ``/`` at the end.
+        place: what it stands for on this machine, with these AWS variables.
         threads: how many reads at once pay off.
+        remote: whether a copy on the local disk is worth its place.
     """
 
     uri: str
+    place: str
     threads: int
+    remote: bool
 
     def list(self, under: str = "") -> Iterator[Entry]:
-        """What lies below a folder at any depth, in no particular order; nothing if there is no such folder.
+        """What lies below a folder at any depth, in the order of the keys; nothing if there is no such folder.
 
         A folder may have an entry of its own: always if it is local and empty, in S3 if it was made as one.
 
         Raises:
-            FlowModelsError: if the source cannot be listed, or has a key with ``..`` or outside UTF-8.
+            FlowModelsError: if the source cannot be listed, or has a name outside UTF-8.
         """
 
-    def read(self, key: str) -> bytes:
-        """The whole content.
+    def read(self, key: str, *, version: str | None = None) -> Content:
+        """The whole content; of a version that was read before, if it is given.
 
         Raises:
-            UnreadableError: if this file is gone or denied.
+            UnreadableError: if this file is gone, denied, or leads outside the source.
             FlowModelsError: if the source itself fails.
         """
 
 
-def open_source(uri: str) -> Source:
-    """A folder, or ``s3://bucket/prefix`` with credentials, region and endpoint from the usual AWS places.
+def open_source(uri: str, *, connections: int = 32, requester_pays: bool = False) -> Source:
+    """A folder, or ``s3://bucket/prefix`` with credentials, profile, region and endpoint from the usual AWS places.
+
+    Args:
+        uri: of either.
+        connections: at once, to S3.
+        requester_pays: accept that S3 bills the requests to the reader.
 
     Raises:
         FlowModelsError: if the folder does not exist, or the address is not one of these two.
     """
     if uri.startswith("s3://"):
-        return S3Source(uri)
+        from flow_models.data.s3 import S3Source
+
+        return S3Source(uri, connections=connections, requester_pays=requester_pays)
     if "://" in uri:
         raise FlowModelsError(f"{uri}: unknown kind of source; data.source is a folder or s3://bucket/prefix")
     return FolderSource(uri)
@@ -81,27 +95,29 @@ class FolderSource:
     """A local folder. Symbolic links are followed: what the user linked in belongs to it."""
 
     threads = 4
+    remote = False
 
     def __init__(self, uri: str) -> None:
         self.uri = uri.rstrip("/") or "/"
         self._root = Path(uri)
+        self.place = str(self._root.resolve())
         if not self._root.is_dir():
             what = "not a folder" if self._root.exists() else "no such folder"
             raise FlowModelsError(f"{self.uri}: {what}; correct data.source, or put train/<class>/… there")
 
     def list(self, under: str = "") -> Iterator[Entry]:
         """See :class:`Source`."""
-        folder = self._root / _safe(under, self.uri)
+        folder = self._root / under
         if folder.is_dir():
             yield from self._walk(folder, above=())
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, *, version: str | None = None) -> Content:  # noqa: ARG002 - a folder has no versions
         """See :class:`Source`."""
-        path = self._root / _safe(key, self.uri)
+        path = self._root / inside(key)
         try:
             if path.exists() and not path.is_file():  # a pipe would block for ever
                 raise UnreadableError("not a regular file")
-            return path.read_bytes()
+            return Content(path.read_bytes())
         except OSError as error:
             raise UnreadableError(f"cannot be read ({error.strerror})") from None
 
@@ -110,16 +126,26 @@ class FolderSource:
         if real in above:
             raise FlowModelsError(f"{folder}: a link to a folder that contains it; remove it")
         try:
-            children = sorted(folder.iterdir())
+            # As in S3, where "a-b/c" comes before "a/b": a folder stands where its contents do.
+            children = sorted((f"{path.name}/" if path.is_dir() else path.name, path) for path in folder.iterdir())
         except OSError as error:
             raise FlowModelsError(f"{folder}: cannot be listed ({error.strerror}); correct its permissions") from None
         if not children:
             yield Entry(self._key(folder) + "/", 0)
-        for child in children:
-            if child.is_dir():
+        for name, child in children:
+            if name.endswith("/"):
                 yield from self._walk(child, above=(*above, real))
             else:
-                yield Entry(self._key(child), child.stat().st_size if child.exists() else 0)
+                yield self._entry(child)
+
+    def _entry(self, path: Path) -> Entry:
+        try:
+            found = path.stat()
+        except OSError:
+            return Entry(self._key(path), 0)
+        young = time.time() - found.st_ctime < RACY_SECONDS
+        stamp = None if young else f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_ctime_ns:x}"
+        return Entry(self._key(path), found.st_size, stamp)
 
     def _key(self, path: Path) -> str:
         key = path.relative_to(self._root).as_posix()
@@ -131,86 +157,12 @@ class FolderSource:
         return key
 
 
-class S3Source:
-    """A prefix of a bucket, read through boto3's default credential chain; AWS_ENDPOINT_URL is honoured."""
+def inside(key: str) -> str:
+    """The key, unless it leads out of its source.
 
-    threads = 32
-
-    def __init__(self, uri: str) -> None:
-        self.uri = uri.rstrip("/")
-        self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        if not self._bucket:
-            raise FlowModelsError(f"{uri}: names no bucket; data.source is a folder or s3://bucket/prefix")
-        self._client = self._connect()
-
-    def list(self, under: str = "") -> Iterator[Entry]:
-        """See :class:`Source`."""
-        try:
-            pages = self._client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + _safe(under, self.uri)):
-                for found in page.get("Contents", []):
-                    key = _safe(found["Key"].removeprefix(self._prefix), self.uri)
-                    if key:
-                        yield Entry(key, found["Size"], found["ETag"].strip('"'))
-        except (ClientError, BotoCoreError) as error:
-            self._refuse(error)
-
-    def read(self, key: str) -> bytes:
-        """See :class:`Source`."""
-        try:
-            return self._download(self._prefix + _safe(key, self.uri))
-        except ClientError as error:
-            reason = {"NoSuchKey": "gone", "AccessDenied": "access denied", "InvalidObjectState": "archived in Glacier"}
-            if (code := error.response["Error"]["Code"]) in reason:
-                raise UnreadableError(f"cannot be read ({reason[code]})") from None
-            self._refuse(error)
-        except BotoCoreError as error:
-            self._refuse(error)
-
-    def _download(self, key: str, *, attempts: int = 3) -> bytes:
-        # boto3 repeats a failed request, but not an answer that breaks off midway.
-        try:
-            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except (ResponseStreamingError, IncompleteReadError):
-            if attempts == 1:
-                raise
-            return self._download(key, attempts=attempts - 1)
-
-    def _connect(self) -> S3Client:
-        config = Config(
-            max_pool_connections=self.threads,
-            retries={"mode": "adaptive", "max_attempts": 5},
-            connect_timeout=10,
-            read_timeout=60,
-        )
-        try:
-            return boto3.Session().client("s3", config=config)
-        except (BotoCoreError, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is not an address
-            self._refuse(error)
-
-    def _refuse(self, error: Exception) -> NoReturn:
-        """Say in one line what keeps the whole source from being read."""
-        response: Any = error.response if isinstance(error, ClientError) else {}
-        code = response.get("Error", {}).get("Code", "")
-        status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code == "NoSuchBucket":
-            raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct data.source") from None
-        if code in {"AccessDenied", "403", "AllAccessDisabled"}:
-            what = "access denied; these credentials need s3:ListBucket and s3:GetObject there"
-            raise FlowModelsError(f"{self.uri}: {what}") from None
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise UnavailableError(f"{self.uri}: the server answers {code} ({status}); try again later") from None
-        if code:
-            what = f"refused with {code}; check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)"
-            raise FlowModelsError(f"{self.uri}: {what}") from None
-        reason = " ".join(str(error).split())
-        unreachable = f"cannot be reached ({reason}); check the AWS_… variables and the network"
-        raise UnavailableError(f"{self.uri}: {unreachable}") from None
-
-
-def _safe(key: str, uri: str) -> str:
-    """The key, unless it leads out of its source."""
-    if ".." in PurePosixPath(key).parts or key.startswith("/"):
-        raise FlowModelsError(f"{uri}: the key {key!r} leads outside; rename it")
+    Raises:
+        UnreadableError: if it does: such a file is listed, and never read.
+    """
+    if key.startswith("/") or ".." in PurePosixPath(key).parts:
+        raise UnreadableError("its key leads outside")
     return key

@@ -22,7 +22,7 @@ def arms(sets: Mapping[str, ArrayLike], *, target: tuple[float, float]) -> Figur
     places = {name: np.asarray(each, np.float64) for name, each in sets.items()}
     everything = np.concatenate([each.reshape(-1, 2) for each in places.values()])
     low, high = everything.min(axis=0) - 0.1, everything.max(axis=0) + 0.1
-    figure, axes = panels(len(places), width=4.6, height=4.2)
+    figure, axes = panels(len(places), width=3.9, height=4.2)
     for axis, (name, each) in zip(axes, places.items(), strict=True):
         axis.axvline(0, color=FAINT, linewidth=4, zorder=0)
         for part in range(each.shape[1] - 1):

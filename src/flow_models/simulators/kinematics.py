@@ -93,7 +93,7 @@ def effective_number(weights: Array) -> float:
 
 
 def log_evidence(y: Array, rng: np.random.Generator, *, proposals: int = 4000, sigma: float = WIDTH) -> Array:
-    """``log p(y)`` of end points ``(n, 2)`` with noise N(0, σ²), ``(n,)``; an estimate, within a few per cent of p."""
+    """``log p(y)`` of end points ``(n, 2)`` with noise N(0, σ²), ``(n,)``; an estimate, to a few per cent each."""
     sums = [weighted_joints(each, proposals, rng, sigma=sigma)[1].sum() for each in y]
     # Both branches of a draw count, each where it lies: the sum of weights over half the proposals is the integral.
     with np.errstate(divide="ignore"):

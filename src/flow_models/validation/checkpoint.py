@@ -1,4 +1,4 @@
-"""A Great Expectations checkpoint over a table in memory, with its Data Docs in a folder."""
+"""Great Expectations in memory and silent, with its site in a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import great_expectations as gx
 import pandas as pd
 from great_expectations.checkpoint import UpdateDataDocsAction
-from great_expectations.data_context import EphemeralDataContext
 from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
@@ -35,50 +34,58 @@ class Validation:
     warnings: list[str]
 
 
-def run_suite(
-    table: pd.DataFrame, suite: Sequence[Named], *, docs: Path, name: str, row_names: Sequence[str]
-) -> dict[str, Any]:
-    """Great Expectations' result of each expectation, by its name; the Data Docs are written on the way.
+class Checkpoint:
+    """Runs suites on tables; each run is a page of the Data Docs.
 
     Args:
-        table: to check.
-        suite: what is asked of it.
-        docs: folder of the Data Docs.
-        name: of the suite.
-        row_names: columns by which a result names the rows that break an expectation.
+        docs: folder of the site.
+        row_name: the column by which a result names the rows that break an expectation.
     """
-    context = _context(docs)
-    batch = context.data_sources.add_pandas("tables").add_dataframe_asset(name)
-    everything = batch.add_batch_definition_whole_dataframe("all")
-    asked = gx.ExpectationSuite(name)
-    for each in suite:
-        each.expectation.meta = {"name": each.name}
-        each.expectation.description = f"{each.name}: {each.rule}"
-        asked.add_expectation(each.expectation)
-    definition = gx.ValidationDefinition(name=name, data=everything, suite=context.suites.add(asked))
-    checkpoint = gx.Checkpoint(
-        name=name,
-        validation_definitions=[context.validation_definitions.add(definition)],
-        actions=[UpdateDataDocsAction(name="data docs")],
-        result_format={"result_format": "SUMMARY", "unexpected_index_column_names": list(row_names)},
-    )
-    outcome = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": table})
-    (run,) = outcome.run_results.values()
-    return {result.expectation_config.meta["name"]: result for result in run.results}
 
+    def __init__(self, docs: Path, *, row_name: str) -> None:
+        site = {
+            "class_name": "SiteBuilder",
+            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "show_how_to_buttons": False,
+        }
+        config = DataContextConfig(
+            store_backend_defaults=InMemoryStoreBackendDefaults(),
+            data_docs_sites={"validation": site},
+            analytics_enabled=False,
+            progress_bars=ProgressBarsConfig(globally=False),
+        )
+        self._context = gx.get_context(project_config=config, mode="ephemeral")
+        self._source = self._context.data_sources.add_pandas("tables")
+        self._row_name = row_name
+        self._checkpoints: dict[str, gx.Checkpoint] = {}
 
-def _context(docs: Path) -> EphemeralDataContext:
-    """Great Expectations in memory and silent, with its site in a folder."""
-    site = {
-        "class_name": "SiteBuilder",
-        "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-        "show_how_to_buttons": False,
-    }
-    config = DataContextConfig(
-        store_backend_defaults=InMemoryStoreBackendDefaults(),
-        data_docs_sites={"validation": site},
-        analytics_enabled=False,
-        progress_bars=ProgressBarsConfig(globally=False),
-    )
-    return gx.get_context(project_config=config, mode="ephemeral")
+    def run(self, name: str, suite: Sequence[Named], table: pd.DataFrame) -> dict[str, Any]:
+        """Great Expectations' result of each expectation, by its name, with the rows that break it.
+
+        Raises:
+            RuntimeError: if an expectation cannot be evaluated.
+        """
+        checkpoint = self._checkpoints.get(name) or self._checkpoints.setdefault(name, self._made(name, suite))
+        (run,) = checkpoint.run(batch_parameters={"dataframe": table}).run_results.values()
+        for result in run.results:
+            if result.exception_info.get("raised_exception"):
+                which = result.expectation_config.meta["name"]
+                raise RuntimeError(f"expectation {which}: {result.exception_info['exception_message']}")
+        return {result.expectation_config.meta["name"]: result for result in run.results}
+
+    def _made(self, name: str, suite: Sequence[Named]) -> gx.Checkpoint:
+        batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
+        asked = gx.ExpectationSuite(name)
+        for each in suite:
+            each.expectation.meta = {"name": each.name}
+            each.expectation.description = f"{each.name}: {each.rule}"
+            asked.add_expectation(each.expectation)
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=self._context.suites.add(asked))
+        checkpoint = gx.Checkpoint(
+            name=name,
+            validation_definitions=[self._context.validation_definitions.add(definition)],
+            actions=[UpdateDataDocsAction(name="data docs")],
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [self._row_name]},
+        )
+        return self._context.checkpoints.add(checkpoint)

@@ -12,7 +12,7 @@ import pandas as pd
 
 from flow_models.data.atomic import complete_folder
 from flow_models.data.tables import Columns, Table
-from flow_models.validation.checkpoint import Validation, run_suite
+from flow_models.validation.checkpoint import Checkpoint, Validation
 from flow_models.validation.expectations import Named
 
 # Compiled code may round otherwise from one run to the next.
@@ -30,12 +30,10 @@ def validate(table: Table, again: Table, *, docs: Path) -> Validation:
     checked = table.frame.assign(row=np.arange(len(table.frame)), difference=_difference(table, again))
     suite = expectations(table.columns)
     with complete_folder(docs) as unfinished:
-        results = run_suite(checked, suite, docs=unfinished, name="tables", row_names=["row"])
+        results = Checkpoint(unfinished, row_name="row").run("tables", suite, checked)
     errors = []
     for each in suite:
         result = results[each.name]
-        if result.exception_info.get("raised_exception"):
-            raise RuntimeError(f"expectation {each.name}: {result.exception_info['exception_message']}")
         if not result.success:
             errors.append(f"{_found(result.result)}{each.rule}; {each.advice}")
     return Validation(not errors, errors, warnings=[])
@@ -107,5 +105,5 @@ def _difference(table: Table, again: Table) -> pd.Series[float] | float:
 
 def _found(result: dict[str, Any]) -> str:
     """How many rows, and the first of them."""
-    rows = result.get("partial_unexpected_index_list") or []
+    rows = result.get("unexpected_index_list") or []
     return f"row {rows[0]['row']} ({result['unexpected_count']} in all): " if rows else ""

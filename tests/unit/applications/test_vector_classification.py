@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
+from flow_models.applications.base import one_hot
 from flow_models.applications.sources import LABELLED_TABLES, LabelledTable, rows
 from flow_models.applications.vector_classification import APPLICATION, VectorClassification, modes_covered
-from flow_models.applications.vectors import build_model, one_hot
+from flow_models.applications.vectors import blueprint
 from flow_models.data.tables import Columns, Rows, read_table, write_table
 from flow_models.errors import FlowModelsError
 from flow_models.settings import Settings
@@ -106,7 +107,7 @@ def test_a_real_table_is_measured_beside_the_references_without_what_needs_the_t
 ) -> None:
     settings = prepared(settings_of("wine"), tmp_path, monkeypatch)
     table = read_table(settings.prepared_folder)
-    model = build_model(settings, table)
+    model = blueprint(settings, table).build()
     train = table.rows("train")
     model.initialise(train.x, one_hot(train.labels, 3))
     evaluation = APPLICATION.evaluate(settings, model)

@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from flow_models.data import sources
 from flow_models.data.errors import UnreadableError
-from flow_models.data.sources import Entry, FolderSource, S3Source, open_source
+from flow_models.data.s3 import S3Source
+from flow_models.data.sources import Content, Entry, FolderSource, open_source
 from flow_models.errors import FlowModelsError
 
 
@@ -16,8 +18,34 @@ def test_a_folder_lists_its_files_and_its_empty_folders(tmp_path: Path) -> None:
     source = open_source(f"{tmp_path}/")
     assert source.uri == str(tmp_path)
     assert list(source.list("train/")) == [Entry("train/cat/deep/a.png", 3), Entry("train/dog/", 0)]
-    assert source.read("train/cat/deep/a.png") == b"123"
+    assert source.read("train/cat/deep/a.png") == Content(b"123")
     assert list(source.list("val/")) == []
+
+
+def test_files_come_in_the_order_of_their_keys(tmp_path: Path) -> None:
+    for name in ("b/1", "b-2", "b/0", "a/z/1", "a/é", "a/Z", "b.png", "ab"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    keys = [entry.key for entry in open_source(str(tmp_path)).list()]
+    assert keys == sorted(keys)
+    assert len(keys) == 8
+
+
+def test_the_stamp_of_a_file_changes_with_its_content_even_if_its_times_are_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    assert [entry.stamp for entry in open_source(str(tmp_path)).list()] == [None]  # too young to tell
+    monkeypatch.setattr(sources, "RACY_SECONDS", 0)
+    (before,) = open_source(str(tmp_path)).list()
+    assert [before] == list(open_source(str(tmp_path)).list())
+    times = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (after,) = open_source(str(tmp_path)).list()
+    assert before.stamp is not None
+    assert after.stamp not in {None, before.stamp}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +71,7 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["../secret", "train/../../secret", "/etc/passwd"])
 def test_no_key_leads_out_of_the_source(tmp_path: Path, key: str) -> None:
     for source in (FolderSource(str(tmp_path)), S3Source("s3://bucket/prefix")):
-        with pytest.raises(FlowModelsError, match="leads outside"):
+        with pytest.raises(UnreadableError, match="leads outside"):
             source.read(key)
 
 

@@ -11,7 +11,9 @@ from flow_models.simulators.kinematics import (
     arm_points,
     effective_number,
     end_point,
+    exact_log_prob,
     exact_posterior,
+    log_evidence,
     weighted_joints,
 )
 
@@ -79,3 +81,31 @@ def test_exact_samples_are_nearly_all_distinct() -> None:
 def test_a_point_out_of_reach_is_refused() -> None:
     with pytest.raises(FlowModelsError, match=r"hardly ever ends at \(3, 0\)"):
         exact_posterior(np.array([3.0, 0.0]), 10, np.random.default_rng(0))
+
+
+def test_a_noisy_end_point_has_the_noise_it_was_given() -> None:
+    x = InverseKinematics().draw_prior(20_000, np.random.default_rng(0))
+    miss = InverseKinematics(sigma=0.02).simulate(x, np.random.default_rng(1)) - end_point(x)
+    np.testing.assert_allclose(miss.std(axis=0), 0.02, rtol=0.03)
+
+
+def test_the_evidence_of_an_end_point_is_the_mean_likelihood_over_the_prior() -> None:
+    rng = np.random.default_rng(0)
+    prior = end_point(InverseKinematics().draw_prior(200_000, rng))
+    y = np.array([HARD, [1.8, 0.3], [1.9, -0.2]])
+    distance = [((prior - each) ** 2).sum(axis=1) for each in y]
+    by_prior = [np.exp(-each / 0.02).mean() / (0.02 * np.pi) for each in distance]
+    np.testing.assert_allclose(log_evidence(y, rng, proposals=40_000, sigma=0.1), np.log(by_prior), atol=0.1)
+
+
+def test_exact_density_is_that_of_exact_samples() -> None:
+    # E[q/p] over samples of p is the mass of q: here q is uniform on a small box inside the posterior.
+    rng = np.random.default_rng(0)
+    y = np.array([1.8, 0.3])
+    samples = exact_posterior(y, 4000, rng, sigma=0.3)
+    low, high = np.quantile(samples, [0.25, 0.75], axis=0)
+    inside = ((samples > low) & (samples < high)).all(axis=1)
+    log_prob = exact_log_prob(samples[inside], np.tile(y, (inside.sum(), 1)), rng, sigma=0.3)
+    assert inside.sum() > 100
+    mass = np.exp(-log_prob).sum() / len(samples) / np.prod(high - low)
+    assert abs(mass - 1) < 0.2

@@ -1,0 +1,163 @@
+"""A prefix of an S3 bucket as a source, through whatever the network does to the answers."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    FlexibleChecksumError,
+    HTTPClientError,
+    IncompleteReadError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+)
+from botocore.parsers import ResponseParserError
+
+from flow_models.data.errors import UnreadableError
+from flow_models.data.sources import Content, Entry, inside
+from flow_models.errors import FlowModelsError, UnavailableError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+REQUESTS = 5  # by boto3, for one answer: as long as one waits for a server that may be down
+ATTEMPTS = 10  # for a body that is spoilt
+_ROUNDS = 3  # of REQUESTS, when a server that has answered before does not
+_BROKEN_OFF = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, FlexibleChecksumError)
+_OF_ONE_OBJECT = {
+    "NoSuchKey": "gone",
+    "AccessDenied": "access denied",
+    "InvalidObjectState": "archived in Glacier",
+    "KeyTooLongError": "its key is too long",
+}
+
+
+class S3Source:
+    """A prefix of a bucket, read through boto3's own configuration.
+
+    Credentials, ``AWS_PROFILE``, region and ``AWS_ENDPOINT_URL`` (or ``endpoint_url`` in the
+    profile) are found where boto3 finds them. As many connections are kept as threads read.
+
+    A body that breaks off is asked for again, and so is one that is not what its ETag or checksum
+    says. An ETag is no MD5 for objects in parts or under KMS, and in some stores never: a
+    content that comes twice the same is believed.
+    """
+
+    remote = True
+
+    def __init__(self, uri: str, *, connections: int = 32, requester_pays: bool = False) -> None:
+        self.uri = uri.rstrip("/")
+        self.threads = connections
+        self._bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        if not self._bucket:
+            raise FlowModelsError(f"{uri}: names no bucket; data.source is a folder or s3://bucket/prefix")
+        self._who_pays: Any = {"RequestPayer": "requester"} if requester_pays else {}
+        self._answered = False
+        self._client = self._connect()
+        self.place = f"{self._client.meta.endpoint_url} {self._bucket} {self._prefix}"
+
+    def list(self, under: str = "") -> Iterator[Entry]:
+        """See :class:`~flow_models.data.sources.Source`; S3 lists in the order of UTF-8, as Python sorts."""
+        try:
+            pages = self._client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self._bucket, Prefix=self._prefix + under, **self._who_pays):
+                for found in page.get("Contents", []):
+                    if key := found["Key"].removeprefix(self._prefix):
+                        yield Entry(key, found["Size"], found["ETag"].strip('"'))
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
+            self._refuse(error)
+
+    def read(self, key: str, *, version: str | None = None) -> Content:
+        """See :class:`~flow_models.data.sources.Source`."""
+        request: dict[str, str] = {"Bucket": self._bucket, "Key": self._prefix + inside(key), **self._who_pays}
+        if version is not None:
+            request["VersionId"] = version
+        try:
+            return self._download(request)
+        except ClientError as error:
+            if version is not None and error.response["Error"]["Code"] == "NoSuchVersion":
+                return self.read(key)  # expired; the newest may be the same content, which the caller checks
+            if (code := error.response["Error"]["Code"]) in _OF_ONE_OBJECT:
+                raise UnreadableError(f"cannot be read ({_OF_ONE_OBJECT[code]})") from None
+            self._refuse(error)
+        except (BotoCoreError, ResponseParserError) as error:
+            self._refuse(error)
+
+    def _download(self, request: Any) -> Content:
+        # boto3 repeats a failed request, but not an answer that breaks off midway.
+        doubted: set[bytes] = set()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = self._client.get_object(**request)
+                data = answer["Body"].read()
+            except (ClientError, BotoCoreError) as error:
+                if attempt == ATTEMPTS or not self._passes(error, attempt):
+                    raise
+            else:
+                self._answered = True
+                found = hashlib.md5(data, usedforsecurity=False)
+                if found.hexdigest() == answer["ETag"].strip('"') or found.digest() in doubted or not _is_md5(answer):
+                    version = answer.get("VersionId")
+                    return Content(data, None if version == "null" else version)
+                doubted.add(found.digest())
+            time.sleep(random.uniform(0, min(0.05 * 2**attempt, 5)))  # noqa: S311 - only spreads the load
+        raise UnavailableError(f"{self.uri}: {request['Key']} comes differently each time; check the network")
+
+    def _passes(self, error: Exception, attempt: int) -> bool:
+        """Whether it is worth asking again."""
+        if isinstance(error, _BROKEN_OFF):
+            return True
+        failed = isinstance(error, HTTPClientError)
+        if isinstance(error, ClientError):
+            failed = _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
+        return failed and self._answered and attempt < _ROUNDS
+
+    def _connect(self) -> S3Client:
+        config = Config(
+            max_pool_connections=self.threads,
+            retries={"mode": "adaptive", "max_attempts": REQUESTS},
+            connect_timeout=10,
+            read_timeout=60,
+            tcp_keepalive=True,
+        )
+        try:
+            return boto3.Session().client("s3", config=config)
+        except (BotoCoreError, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is not an address
+            self._refuse(error)
+
+    def _refuse(self, error: Exception) -> NoReturn:
+        """Say in one line what keeps the whole source from being read."""
+        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
+        status = _status(error) if isinstance(error, ClientError) else 0
+        if code == "NoSuchBucket":
+            raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct data.source") from None
+        if code in {"AccessDenied", "403", "AllAccessDisabled"}:
+            what = "access denied; these credentials need s3:ListBucket and s3:GetObject there"
+            raise FlowModelsError(f"{self.uri}: {what}") from None
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise UnavailableError(f"{self.uri}: the server answers {code} ({status}); try again later") from None
+        if code:
+            what = f"refused with {code}; check the credentials (AWS_PROFILE, AWS_ACCESS_KEY_ID, …)"
+            raise FlowModelsError(f"{self.uri}: {what}") from None
+        reason = " ".join(str(error).split())
+        unreachable = f"cannot be reached ({reason}); check the AWS_… variables and the network"
+        raise UnavailableError(f"{self.uri}: {unreachable}") from None
+
+
+def _status(error: ClientError) -> int:
+    answer: Any = error.response
+    return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _is_md5(answer: Any) -> bool:
+    return "-" not in answer["ETag"] and "aws:kms" not in answer.get("ServerSideEncryption", "")

@@ -1,0 +1,149 @@
+"""What bad networks, busy servers, full disks and sudden ends do to the data: nothing, or one clear line."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flow_models.data import manifest as module
+from flow_models.data.manifest import Summary, read_manifest, write_manifest
+from flow_models.data.shards import write_shards
+from flow_models.data.sources import open_source
+from flow_models.errors import FlowModelsError, UnavailableError
+from tests.integration.fault_proxy import FAULTS, FaultProxy, faulty
+from tests.integration.s3_server import S3Server
+from tests.unit.data.folders import CLASSES, write_images
+
+OPTIONS = {"shape": (8, 8, 1), "holdout": 0.1, "seed": 0, "inliers": [], "megabytes": 1}
+IMAGES = sum(CLASSES.values())
+
+
+@pytest.fixture
+def proxy(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
+    """Before a server with some images in the bucket ``images``; nothing is spoilt yet."""
+    s3.upload(write_images(tmp_path / "data"), "images")
+    with faulty(s3.endpoint_url, share=0) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        yield proxy
+
+
+def described(folder: Path, uri: str = "s3://images") -> Summary:
+    return write_manifest(open_source(uri), folder / "manifest.parquet", journals=folder / "journals")
+
+
+def shard(folder: Path, uri: str = "s3://images") -> dict[str, bytes]:
+    """The files of the shards, made without a cache: every image is read a second time."""
+    manifest = read_manifest(folder / "manifest.parquet")
+    write_shards(manifest, open_source(uri), folder / "shards", **OPTIONS)
+    return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
+
+
+def test_the_shards_are_the_same_though_a_fifth_of_the_answers_is_spoilt(proxy: FaultProxy, tmp_path: Path) -> None:
+    clean = described(tmp_path / "clean")
+    expected = shard(tmp_path / "clean")
+    proxy.share = 0.2
+    assert described(tmp_path / "spoilt") == clean
+    assert shard(tmp_path / "spoilt") == expected
+    assert set(proxy.done) == set(FAULTS)
+
+
+def test_a_store_whose_etags_are_no_checksums_is_believed_the_second_time(proxy: FaultProxy, tmp_path: Path) -> None:
+    proxy.etag = "0" * 32
+    content = open_source("s3://images").read("train/cat/003.png").data
+    assert content == (tmp_path / "data/train/cat/003.png").read_bytes()
+    assert proxy.requests == 2
+
+
+def test_an_object_that_is_denied_is_one_row_and_not_the_end(proxy: FaultProxy, tmp_path: Path) -> None:
+    proxy.refuse = lambda path: (403, "AccessDenied") if path.endswith("train/cat/003.png") else None
+    described(tmp_path)
+    errors = read_manifest(tmp_path / "manifest.parquet").set_index("key")["error"].dropna()
+    assert errors.to_dict() == {"train/cat/003.png": "cannot be read (access denied)"}
+    proxy.refuse = lambda _: None
+    assert described(tmp_path).read == 1  # asked for again, and nothing else
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "line"),
+    [
+        (400, "ExpiredToken", "s3://images: refused with ExpiredToken; check the credentials"),
+        (404, "NoSuchBucket", "s3://images: no such bucket"),
+    ],
+)
+def test_what_ends_midway_is_one_line_and_goes_on_later(
+    proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, code: str, line: str
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 5)
+    proxy.refuse = lambda path: (status, code) if "val/cat" in path and "list-type" not in path else None
+    with pytest.raises(FlowModelsError, match=line):
+        described(tmp_path)
+    assert not (tmp_path / "manifest.parquet").exists()
+    proxy.refuse = lambda _: None
+    assert described(tmp_path).read <= IMAGES - 25
+    assert described(tmp_path / "clean").digest == described(tmp_path).digest
+
+
+def test_a_server_that_fails_for_good_is_unavailable(
+    proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    proxy.refuse = lambda path: (500, "InternalError") if "val/cat" in path and "list-type" not in path else None
+    with pytest.raises(UnavailableError, match=r"server answers InternalError \(500\); try again"):
+        described(tmp_path)
+
+
+def test_a_killed_run_leaves_nothing_half_and_goes_on(proxy: FaultProxy, tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from flow_models.data import manifest, sources\n"
+        "manifest.BATCH = 5; folder = Path(sys.argv[1])\n"
+        "source = sources.open_source('s3://images', connections=1)\n"
+        "manifest.write_manifest(source, folder / 'manifest.parquet', journals=folder / 'journals')\n"
+    )
+    slow = proxy.next_fault
+    proxy.next_fault = lambda *, is_listing: time.sleep(0.02) or slow(is_listing=is_listing)  # type: ignore[method-assign]
+    run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("journals/*/parts/0*"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    assert not (tmp_path / "manifest.parquet").exists()
+    assert 0 < described(tmp_path).read <= IMAGES - 15
+    assert described(tmp_path / "clean").digest == described(tmp_path).digest
+
+
+@contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """Writing more fails as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path: Path) -> None:
+    local = str(write_images(tmp_path / "data"))
+    described(tmp_path, local)
+    before = shard(tmp_path, local)
+    for path in (tmp_path / "data/val/cat").iterdir():
+        path.unlink()
+        break
+    with no_file_larger_than(1000), pytest.raises(FlowModelsError, match=r"cannot be written \(File too large\)"):
+        described(tmp_path, local)
+    manifest = read_manifest(tmp_path / "manifest.parquet")
+    assert len(manifest) == IMAGES
+    with no_file_larger_than(1000), pytest.raises(FlowModelsError, match=r"shards: cannot be written \(.*; make room"):
+        write_shards(manifest[manifest["key"] > "train/cat/003"], open_source(local), tmp_path / "shards", **OPTIONS)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()} == before
+    assert not list(tmp_path.rglob("*.unfinished"))
+    assert described(tmp_path, local).images == IMAGES - 1
+    assert shard(tmp_path, local) != before
