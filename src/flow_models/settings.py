@@ -91,6 +91,7 @@ class VectorSettings(Section):
     hidden: list[Annotated[int, Field(ge=1)]] = [64, 64]
     residual: bool = False
     context_features: Annotated[int, Field(ge=1)] | None = None
+    whiten: bool = False
 
 
 class RealNVPSettings(VectorSettings):

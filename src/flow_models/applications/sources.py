@@ -44,6 +44,44 @@ class Simulated:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """A prior and an exact forward model, measured with Gaussian noise, which is kept beside in units of σ.
+
+    Attributes:
+        simulator: what draws, without noise.
+        sigma: σ, in the unit of the observations.
+        tolerated_failures: the largest share of draws that may fail and be drawn again.
+    """
+
+    simulator: Simulator
+    sigma: float
+    tolerated_failures: float = 0.0
+
+    @property
+    def columns(self) -> Columns:
+        """Parameters are x, observations y, and the noise of each observation ε."""
+        plain = Simulated(self.simulator).columns
+        noise = tuple(f"noise_{index}" for index in range(1, len(plain.y) + 1))
+        return Columns(x=plain.x, noise=noise, y=plain.y, support=plain.support)
+
+    def draw(self, number: int, *, seed: int, stream: int) -> Rows:
+        """Parameters from the prior, their noise, and what is observed of both."""
+        drawn = simulate_table(
+            self.simulator, number, seed=seed, epoch=stream, tolerated_failures=self.tolerated_failures
+        )
+        noise = self._noise(drawn.y.shape, seed=seed, stream=stream)
+        return rows(drawn.x, y=drawn.y + self.sigma * noise, noise=noise)
+
+    def measured_again(self, known: Rows, *, seed: int, stream: int) -> Rows:
+        """The same parameters with fresh noise, which costs no simulation."""
+        noise = self._noise(known.y.shape, seed=seed, stream=stream)
+        return rows(known.x, y=known.y + self.sigma * (noise - known.noise), noise=noise)
+
+    def _noise(self, shape: tuple[int, ...], *, seed: int, stream: int) -> NDArray[np.float64]:
+        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,))).standard_normal(shape)
+
+
+@dataclass(frozen=True)
 class Points:
     """A distribution in the plane."""
 

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from flow_models.applications.base import Blueprint, Digests, Evaluation, Lesson, Served, class_base, one_hot
 from flow_models.data.tables import Columns, Rows, Table, make_table, read_table
 from flow_models.errors import FlowModelsError
-from flow_models.settings import Settings
+from flow_models.settings import Settings, VectorSettings
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
 
 TRAIN, TEST = 0, 1  # which stream of random numbers; fresh epochs follow
+FIRST = 20_000  # rows that correlations are taken from; those of a batch would be noise
 
 
 class Source(Protocol):
@@ -63,6 +64,10 @@ class VectorApplication(ABC):
         }
         return make_table(splits, source.columns, seed=settings.seed)
 
+    def fresh(self, settings: Settings, train: Rows, *, stream: int) -> Rows:
+        """As many rows as ``train`` has, for another epoch."""
+        return drawn_rows(self.source(settings), len(train), seed=settings.seed, stream=stream)
+
     def learn(self, settings: Settings) -> Lesson:
         """The model at its start, and what it learns from."""
         from flow_models import training
@@ -75,7 +80,7 @@ class VectorApplication(ABC):
         def rows(epoch: int) -> Rows:
             if epoch == 0 or not settings.simulation.fresh:
                 return train
-            return drawn_rows(self.source(settings), len(train), seed=seed, stream=TEST + epoch)
+            return self.fresh(settings, train, stream=TEST + epoch)
 
         def arrays(part: Rows) -> tuple[NDArray[np.float32], ...]:
             return _arrays(part, table.columns, settings)
@@ -88,6 +93,7 @@ class VectorApplication(ABC):
                 ),
                 steps_per_epoch=len(train) // size,
                 holdout=_alone(arrays(holdout)),
+                first=_alone(arrays(_slice(train, slice(0, FIRST)))) if whitened(settings) else None,
             ),
             digest=table.digest,
         )
@@ -142,6 +148,11 @@ def held_out(rows: Rows, settings: Settings) -> dict[str, Rows]:
             f"{kept} rows to train on are fewer than their {rows.x.shape[1]} columns; bring more (simulation.train)"
         )
     return {"train": _slice(rows, slice(0, kept)), "holdout": _slice(rows, slice(kept, None))}
+
+
+def whitened(settings: Settings) -> bool:
+    """Whether the model starts from correlations, for which a batch is too few rows."""
+    return isinstance(settings.model, VectorSettings) and settings.model.whiten
 
 
 def blueprint(settings: Settings, table: Table) -> Blueprint:

@@ -18,6 +18,7 @@ from flow_models.bijectors import (
     RationalQuadraticSplineCoupling,
     Standardise,
     Support,
+    Whiten,
 )
 from flow_models.bijectors.networks import DenseNetwork
 
@@ -72,6 +73,8 @@ class VectorFlow:
             let them read it as it is, to scale.
         support: lower and upper bound of each element, None where there is none.
         standardise: whether the first batch of training sets the scale of the data, as it does for the context.
+        whiten: whether the first data also take away the correlations, among the elements of x and with the context;
+            and those of the context for the networks.
         seed: of the starting weights and of the orders of the elements.
         dtype: of everything but what lies inside the networks.
         compute_dtype: inside the networks.
@@ -85,6 +88,7 @@ class VectorFlow:
     context_features: int | None = None
     support: Sequence[tuple[float | None, float | None]] | None = None
     standardise: bool = True
+    whiten: bool = False
     seed: int = 0
     dtype: tf.DType = tf.float32
     compute_dtype: tf.DType | None = None
@@ -120,17 +124,25 @@ class VectorFlow:
     def build(self, coupling: Callable[[], FusedBijector], *, name: str) -> FusedBijector:
         """From data to latent: onto the real line, to unit scale, then orders and couplings in turn."""
         chain: list[FusedBijector] = []
-        if self.support is not None:
-            low, high = zip(*self.support, strict=True)
-            chain.append(Support(low=low, high=high, dtype=self.dtype))
-        if self.standardise:
-            chain.append(Standardise(event_shape=(self.features,), dtype=self.dtype))
         for index in range(self.layers):
             chain += [self._order(index), coupling()]
-        flow = Chain(chain, name=name)
         if self.context_width is None:
-            return flow
-        return Conditional(flow, network=self._context_network(), context_width=self.context_width)
+            return Chain([*self._units(), *chain], name=name)
+        network = self._context_network()
+        conditional = Conditional(Chain(chain), network=network, context_width=self.context_width, whiten=self.whiten)
+        return Chain([*self._units(), conditional], name=name)
+
+    def _units(self) -> list[FusedBijector]:
+        """Onto the real line, and to unit scale."""
+        units: list[FusedBijector] = []
+        if self.support is not None:
+            low, high = zip(*self.support, strict=True)
+            units.append(Support(low=low, high=high, dtype=self.dtype))
+        if self.whiten:
+            units.append(Whiten(event_shape=(self.features,), context_width=self.context_width, dtype=self.dtype))
+        elif self.standardise:
+            units.append(Standardise(event_shape=(self.features,), dtype=self.dtype))
+        return units
 
     def _order(self, index: int) -> FusedBijector:
         """A random order, then one that exchanges what passed and what did not, in turn."""

@@ -17,6 +17,7 @@ from flow_models.bijectors.spline import RationalQuadraticSplineCoupling
 from flow_models.bijectors.squeeze import Squeeze
 from flow_models.bijectors.standardise import Standardise
 from flow_models.bijectors.support import Support
+from flow_models.bijectors.whiten import Whiten
 
 __all__ = [
     "ActNorm",
@@ -36,4 +37,5 @@ __all__ = [
     "Squeeze",
     "Standardise",
     "Support",
+    "Whiten",
 ]

@@ -7,10 +7,11 @@ import tensorflow as tf
 from flow_models.bijectors.coupling import Network
 from flow_models.bijectors.fused import FusedBijector
 from flow_models.bijectors.standardise import Standardise
+from flow_models.bijectors.whiten import Whiten
 
 
 class Conditional(FusedBijector):
-    r"""A conditional bijector ``f`` whose context ``c`` is standardised and summarised by a network ``h`` first.
+    r"""A conditional bijector ``f`` whose context ``c`` is brought to unit scale and summarised by a network ``h`` first.
 
     - forward:  ``x = f(z; h(c))``
     - inverse:  ``z = f⁻¹(x; h(c))``
@@ -24,10 +25,17 @@ class Conditional(FusedBijector):
         bijector: ``f``.
         network: ``h``, maps ``[batch, context_width]`` to ``[batch, bijector.context_width]``.
         context_width: elements of the context.
+        whiten: whether its elements lose their correlations too, not their units alone.
     """
 
     def __init__(
-        self, bijector: FusedBijector, *, network: Network, context_width: int, name: str = "conditional"
+        self,
+        bijector: FusedBijector,
+        *,
+        network: Network,
+        context_width: int,
+        whiten: bool = False,
+        name: str = "conditional",
     ) -> None:
         super().__init__(
             latent_shape=bijector.latent_shape,
@@ -37,7 +45,8 @@ class Conditional(FusedBijector):
             name=name,
         )
         self._bijector, self._network = bijector, network
-        self._units = Standardise(event_shape=(context_width,), dtype=bijector.dtype)
+        units = Whiten if whiten else Standardise
+        self._units = units(event_shape=(context_width,), dtype=bijector.dtype)
 
     def forward_and_log_det(self, z: tf.Tensor, context: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """``x`` and its log-det."""

@@ -49,11 +49,13 @@ class TrainingData:
         steps_per_epoch: how many there are.
         holdout: ``[n, *event_shape]``, or its pair with the context, never trained on; decides which weights are kept
             and when to stop.
+        first: what the layers that normalise take their scales from, like a batch; None: the first batch.
     """
 
     batches: Callable[[int, int], tf.data.Dataset]
     steps_per_epoch: int
     holdout: np.ndarray | tuple[np.ndarray, np.ndarray]
+    first: np.ndarray | tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass
@@ -182,7 +184,9 @@ class _Run:
         """From the last checkpoint, or from the data."""
         state = self._replicas.share_json(self._checkpoints.restore() if self._replicas.chief else None)
         if state is None:
-            self._stepper.initialise(next(iter(self._data.batches(0, 0))))
+            first = self._data.first
+            batch = next(iter(self._data.batches(0, 0))) if first is None else tf.nest.map_structure(tf.constant, first)
+            self._stepper.initialise(batch)
         self._stepper.share()
         if state is None:
             return

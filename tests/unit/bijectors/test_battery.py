@@ -30,6 +30,7 @@ from flow_models.bijectors import (
     Squeeze,
     Standardise,
     Support,
+    Whiten,
 )
 from flow_models.bijectors.networks import ConvNetwork, ConvResidualNetwork, DenseNetwork
 
@@ -78,6 +79,14 @@ def standardise(dtype: tf.DType) -> FusedBijector:
     return bijector
 
 
+def whiten(dtype: tf.DType, *, context_width: int | None = None) -> Whiten:
+    bijector = Whiten(event_shape=(5,), context_width=context_width, dtype=dtype)
+    normal = tf.random.stateless_normal([40, 5 + (context_width or 0)], seed=(0, 3), dtype=dtype)
+    mixed = normal @ tf.random.stateless_normal([normal.shape[1]] * 2, seed=(0, 5), dtype=dtype) + 1
+    bijector.initialise(mixed[:, :5], **bijector.given(mixed[:, 5:]))
+    return bijector
+
+
 VECTOR = {"features": 5, "layers": 2, "hidden": [8, 8]}
 
 
@@ -117,6 +126,8 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
     "Squeeze": lambda dtype: Squeeze(data_shape=SHAPE, dtype=dtype),
     "Standardise": standardise,
     "Support": lambda dtype: Support(low=[-4, -4, None, None, -9], high=[5, None, 6, None, 9], dtype=dtype),
+    "Whiten": whiten,
+    "Whiten with a context": lambda dtype: whiten(dtype, context_width=3),
     "glow": lambda dtype: glow(image_shape=(8, 8, 1), levels=2, steps=2, hidden_channels=8, dtype=dtype),
     "glow, reversible": lambda dtype: glow(
         image_shape=(8, 8, 1), levels=2, steps=2, hidden_channels=8, dtype=dtype, reversible=True
@@ -129,6 +140,9 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
         **VECTOR, context_width=3, context_features=4, support=[(-4, 6)] * 5, residual=True, dtype=dtype
     ),
     "spline_coupling": lambda dtype: spline_coupling(**VECTOR, bins=4, dtype=dtype),
+    "realnvp with a context, whitened": lambda dtype: realnvp(
+        **VECTOR, context_width=3, context_features=4, whiten=True, dtype=dtype
+    ),
     "spline_coupling with a context": lambda dtype: spline_coupling(**VECTOR, bins=4, context_width=3, dtype=dtype),
 }
 every_bijector = pytest.mark.parametrize("name", BIJECTORS)
