@@ -64,11 +64,11 @@ MEASURES = (
     Measure("inverse_kinematics", "benchmark.posterior_error", "MDN 0.007, replicated 0.0031", at_most=0.0005),
     Measure("inverse_kinematics", "benchmark.resimulation_error", "best 0.008, replicated 0.0004", at_most=0.0003),
     Measure("inverse_kinematics", "benchmark.posterior_error_median", "prototype 0.00028"),
-    Measure("gravity_inversion", "c2st.leading", "", at_most=0.6),
+    Measure("gravity_inversion", "reference.c2st_leading", "", at_most=0.6),
     Measure("gravity_inversion", "calibration.central_90_coverage", "", at_least=0.88),
     Measure("gravity_inversion", "calibration.coverage_error", "", at_most=0.02),
     Measure("gravity_inversion", "calibration.sbc.parameters_outside_jointly", "", at_most=0),
-    Measure("seismic_inversion", "c2st.leading", "", at_most=0.6),
+    Measure("seismic_inversion", "reference.c2st_leading", "", at_most=0.6),
     Measure("seismic_inversion", "calibration.coverage_error", "", at_most=0.02),
     Measure("seismic_inversion", "calibration.sbc.parameters_outside_jointly", "", at_most=0),
 )

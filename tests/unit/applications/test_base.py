@@ -61,5 +61,8 @@ def test_params_yaml_has_settings_for_every_application(name: str) -> None:
 
 
 def test_an_unknown_application_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(FlowModelsError, match=r"there is no image_anomoly; known: distribution_mapping, image_anomaly"):
+    with pytest.raises(
+        FlowModelsError,
+        match=r"there is no image_anomoly; known: distribution_mapping, gravity_inversion, image_anomaly",
+    ):
         find_application("image_anomoly")

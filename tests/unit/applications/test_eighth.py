@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flow_models import stages
+from flow_models import data_stages, stages
 from flow_models.applications.base import Evaluation
 from flow_models.applications.sources import rows
 from flow_models.applications.vectors import VectorApplication
@@ -59,7 +59,7 @@ def test_an_application_of_ones_own_goes_through_the_pipeline(
             "register": {"name": "beacon", "gate": {"negative_log_likelihood": {"max": 1000.0}}},
         }
     )
-    assert stages.simulate(settings).rows == 450
+    assert data_stages.simulate(settings).rows == 450
     assert stages.train(settings).epochs == 2
     assert np.isfinite(stages.evaluate(settings)["negative_log_likelihood"])
     if conditioning == "context":  # MLflow takes seconds; a model of parts is packaged alike

@@ -201,8 +201,9 @@ def test_either_conditioning_is_evaluated_with_every_measure_and_picture(
     wide = WideProblem() if conditioning == "parts" else Problem()
     write_table(wide.draw(settings), settings.prepared_folder)
     lesson = wide.learn(settings)
-    lesson.model.initialise(*next(iter(lesson.data.batches(0, 0))))
-    evaluation = wide.evaluate(settings, lesson.model)
+    model = lesson.blueprint.build()
+    model.initialise(*next(iter(lesson.data.batches(0, 0))))
+    evaluation = wide.evaluate(settings, model)
     assert list(evaluation.figures) == ["sbc", "coverage", "recovery", "marginals"]
     assert np.isfinite(evaluation.metrics["negative_log_likelihood"])
     assert "local_c2st" not in evaluation.metrics["calibration"]
