@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flow_models.applications.inverse_problem import Findings
 from flow_models.applications.posterior import draw
 from flow_models.evaluation.two_sample import c2st
-from flow_models.report.page import Headline, Section, Table
+from flow_models.report.page import Headline, Picture, Section, Table
 from flow_models.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ class Agreement:
     seconds: float
 
 
+Figures: TypeAlias = Callable[[References, Agreement], Mapping[str, Picture]]
+
+
 def read_references(name: str, number: int) -> References | None:
     """The first cases of ``experiments/references/<name>.npz``; None if it is not there."""
     path = FOLDER / f"{name}.npz"
@@ -102,7 +105,7 @@ def leading_components(
     return ((reference - mean) / deviation) @ axes.T, ((other - mean) / deviation) @ axes.T
 
 
-def findings(settings: Settings, model: FlowModel, *, name: str, chains: str, figures: Any) -> Findings:
+def findings(settings: Settings, model: FlowModel, *, name: str, chains: str, figures: Figures) -> Findings:
     """Measures and a section on the agreement; nothing if the references are not there.
 
     Args:
@@ -119,7 +122,7 @@ def findings(settings: Settings, model: FlowModel, *, name: str, chains: str, fi
     return Findings(
         metrics={"reference": measures(found)},
         headlines=_headlines(found, references, chains),
-        sections=[_section(found, references, chains, figures(references, found))],
+        sections=[_section(found, chains, figures(references, found))],
     )
 
 
@@ -152,7 +155,7 @@ def _headlines(found: Agreement, references: References, chains: str) -> Sequenc
     ]
 
 
-def _section(found: Agreement, references: References, chains: str, pictures: Any) -> Section:
+def _section(found: Agreement, chains: str, pictures: Mapping[str, Picture]) -> Section:
     rows = [
         [str(case + 1), *(f"{value:.3f}" for value in values)]
         for case, values in enumerate(

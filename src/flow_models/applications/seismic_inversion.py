@@ -36,9 +36,9 @@ class ExactWaves(SeismicInversion):
 class LayeredEarth(InverseProblem):
     """Trained on layered Earths and the waves over them, the model gives all Earths that noisy waves allow.
 
-    With ``partition.conditioning: parts``, the noise ε of the data is an input of the network beside x: (x, ε) ↔ (y, z),
-    so that y is a function of the data side (Zhang & Curtis 2021, section 2.3). With ``context``, f(x; y) ↔ z, the
-    noise is in y alone.
+    With ``partition.conditioning: parts``, the noise ε of the data is an input of the network beside x,
+    (x, ε) ↔ (y, z), so that y is a function of the data side (Zhang & Curtis 2021). With ``context``, f(x; y) ↔ z,
+    the noise is in y alone.
     """
 
     name = "seismic_inversion"

@@ -11,7 +11,7 @@ from flow_models.bijectors.whiten import Whiten
 
 
 class Conditional(FusedBijector):
-    r"""A conditional bijector ``f`` whose context ``c`` is brought to unit scale and summarised by a network ``h`` first.
+    r"""A conditional bijector ``f`` whose context ``c`` is standardised and summarised by a network ``h`` first.
 
     - forward:  ``x = f(z; h(c))``
     - inverse:  ``z = f⁻¹(x; h(c))``

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from flow_models.report.theme import INK, colour, dash, label, panels
 
+Array: TypeAlias = NDArray[np.floating[Any]]
 _LEVELS = ((0.05, 0.95, 0.22), (0.25, 0.75, 0.42))  # of the first set: quantiles, opacity
 
 
@@ -31,9 +33,9 @@ class Fan:
         flipped: curves are depths, which grow downward.
     """
 
-    places: NDArray[np.float64]
-    curves: Mapping[str, NDArray[np.float64]]
-    truth: NDArray[np.float64]
+    places: Array
+    curves: Mapping[str, Array]
+    truth: Array
     x: str
     y: str
     title: str
@@ -81,5 +83,5 @@ def _draw(axis: Axes, fan: Fan) -> None:
         axis.invert_yaxis()
 
 
-def _line(axis: Axes, fan: Fan, values: NDArray[np.float64], **options: object) -> None:
-    axis.plot(*((values, fan.places) if fan.downward else (fan.places, values)), **options)  # type: ignore[arg-type]
+def _line(axis: Axes, fan: Fan, values: Array, **options: Any) -> None:
+    axis.plot(*((values, fan.places) if fan.downward else (fan.places, values)), **options)
