@@ -11,8 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flow_models.applications.base import Evaluation, class_base
-from flow_models.applications.classification_pictures import class_samples, confusion, mistakes, reliability
+from flow_models.applications.class_pictures import reliability
 from flow_models.applications.image_anomaly import detection_measures, reconstruction_errors
+from flow_models.applications.image_class_pictures import class_samples, confusion, mistakes
 from flow_models.applications.image_pictures import SCORE_NAMES, histograms, roc
 from flow_models.applications.image_report import measure_table
 from flow_models.applications.image_scores import ScoredImages, score_images
@@ -100,8 +101,8 @@ def _metrics(scored: ScoredImages, judged: Classified) -> dict[str, Any]:
     probabilities, labels = judged.probabilities, judged.labels
     return {
         "accuracy": classification.accuracy(probabilities, labels),
-        "expected_calibration_error": classification.expected_calibration_error(probabilities, labels),
-        "maximum_calibration_error": classification.maximum_calibration_error(probabilities, labels),
+        "ece": classification.expected_calibration_error(probabilities, labels),
+        "mce": classification.maximum_calibration_error(probabilities, labels),
         "label_negative_log_likelihood": classification.negative_log_likelihood(probabilities, labels),
         "bits_per_dim": bits,
         "bits_per_dim_se": error,
@@ -117,7 +118,7 @@ def _summary(metrics: Mapping[str, Any]) -> str:
     images = metrics["images"]
     text = (
         f"Measured on {images['inliers']:,} validation images: {100 * metrics['accuracy']:.2f} % are classified "
-        f"rightly, and confidence is off by {100 * metrics['expected_calibration_error']:.2f} % on average."
+        f"rightly, and confidence is off by {100 * metrics['ece']:.2f} % on average."
     )
     refused = ", ".join(f"{name} {areas['likelihood']:.3f}" for name, areas in metrics["auroc"].items())
     return f"{text} Images of no class are told by their likelihood with AUROC: {refused}." if refused else text
@@ -126,7 +127,7 @@ def _summary(metrics: Mapping[str, Any]) -> str:
 def _headlines(metrics: Mapping[str, Any]) -> list[Headline]:
     return [
         Headline("accuracy", f"{100 * metrics['accuracy']:.2f} %", "of validation images of the classes"),
-        Headline("calibration error", f"{100 * metrics['expected_calibration_error']:.2f} %", "expected, 15 bins"),
+        Headline("calibration error", f"{100 * metrics['ece']:.2f} %", "expected, 15 bins"),
         Headline(
             "likelihood", f"{metrics['bits_per_dim']:.3f}", f"bits per dimension, ± {metrics['bits_per_dim_se']:.3f}"
         ),
@@ -148,6 +149,7 @@ def _reliability_table(judged: Classified) -> pd.DataFrame:
 def _sections(
     settings: Settings, model: FlowModel, scored: ScoredImages, judged: Classified, metrics: Mapping[str, Any]
 ) -> list[Section]:
+    curve = classification.reliability_curve(judged.probabilities, judged.labels)
     wrong = {"mistakes": mistakes(scored.inliers.images.images, judged)} if metrics["accuracy"] < 1 else {}
     sections = [
         Section(
@@ -155,7 +157,7 @@ def _sections(
             "The class of an image is the one under which it is most likely, times the class's share: Bayes' rule from "
             "exact likelihoods.",
             tables=[_class_table(judged)],
-            pictures={"reliability": reliability(judged), "confusion": confusion(judged), **wrong},
+            pictures={"reliability": reliability({"flow": curve}), "confusion": confusion(judged), **wrong},
         ),
         Section(
             "Generation",

@@ -150,28 +150,6 @@ def training_history(
     return figure
 
 
-def reliability_diagram(confidence: ArrayLike, accuracy: ArrayLike, share: ArrayLike) -> Figure:
-    """Accuracy against confidence, over the share of predictions in each bin.
-
-    Args:
-        confidence: mean confidence of each bin, ``(b,)``; NaN where it is empty.
-        accuracy: share of right predictions, ``(b,)``.
-        share: of all predictions, ``(b,)``.
-    """
-    filled = np.isfinite(np.asarray(confidence, np.float64))
-    at, right, heights = (np.asarray(each)[filled] for each in (confidence, accuracy, share))
-    figure = Figure(figsize=(3.6, 4.2), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    upper.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=dash(1), label="perfect")
-    upper.plot(at, right, color=colour(0), marker="o", markersize=4, label="model")
-    upper.legend(frameon=False, loc="upper left")
-    label(upper, x="", y="accuracy")
-    lower.bar(at, heights, width=0.04, color=colour(0))
-    lower.set_xlim(0, 1)
-    label(lower, x="confidence", y="share")
-    return figure
-
-
 def confusion_matrix(counts: ArrayLike, *, names: Sequence[str]) -> Figure:
     """Counts ``(k, k)`` of true classes (rows) by predicted ones (columns), shaded by their share of the row."""
     numbers = np.asarray(counts)

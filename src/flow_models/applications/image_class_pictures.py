@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from flow_models.evaluation import classification
 from flow_models.model import to_images
-from flow_models.report.charts import confusion_matrix, reliability_diagram
+from flow_models.report.charts import confusion_matrix
 from flow_models.report.figures import image_rows
 from flow_models.report.page import Picture
 from flow_models.settings import Settings
@@ -36,18 +35,6 @@ class Judged(Protocol):
     @property
     def probabilities(self) -> NDArray[np.float64]:
         """``(n, k)``."""
-
-
-def reliability(judged: Judged) -> Picture:
-    """Accuracy against confidence."""
-    curve = classification.reliability_curve(judged.probabilities, judged.labels)
-    return Picture(
-        reliability_diagram(curve.confidence, curve.accuracy, curve.share),
-        "Reliability",
-        "Of the images on which the model is 80 % sure, 80 % should be right: on the diagonal confidence can be taken "
-        "at its word. The bars below show how many images there are.",
-        "Accuracy against confidence, beside the diagonal, with the share of images in each bin.",
-    )
 
 
 def confusion(judged: Judged) -> Picture:
