@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from flow_models.applications import reference_posteriors
 from flow_models.applications.inverse_problem import Findings, InverseProblem
 from flow_models.applications.posterior import Posteriors
-from flow_models.applications.reference_posteriors import Agreement, References
 from flow_models.applications.sources import Measured
 from flow_models.data.tables import Rows
 from flow_models.report.fans import Fan, fans
@@ -57,7 +57,9 @@ class BasinDepths(InverseProblem):
         few = slice(0, _RESIMULATED)
         error = self.resimulation(posteriors.x[few], posteriors.y[few], truth=posteriors.truth[few])
         misfit = {name: float(np.sqrt(error[name] / STATIONS)) for name in ("mean", "truth")}
-        found = reference_posteriors.findings(settings, model, name="gravity", chains="NUTS", figures=self._figures)
+        found = reference_posteriors.findings(
+            settings, model, posteriors, name="gravity", chains="NUTS", picture=self.picture
+        )
         return Findings(
             metrics={"station_misfit": misfit, **found.metrics},
             headlines=[
@@ -71,12 +73,12 @@ class BasinDepths(InverseProblem):
             sections=found.sections,
         )
 
-    def _figures(self, references: References, found: Agreement) -> dict[str, Picture]:
-        depths = {"flow": found.samples[0], "NUTS": references.samples[0]}
+    def picture(self, depths: Mapping[str, Array], truth: Array, gravity: Array) -> Picture:
+        """Basins ``(draws, 40)`` by set, and the gravity that they cause, beside the truth and the data."""
         profile = Fan(
             places=prism_places(),
             curves=depths,
-            truth=references.truth[0],
+            truth=truth,
             x="place along the line (km)",
             y="depth (km)",
             title="Basin",
@@ -85,21 +87,19 @@ class BasinDepths(InverseProblem):
         fit = Fan(
             places=station_places(),
             curves={name: self.forward(each) for name, each in depths.items()},
-            truth=references.observations[0],
+            truth=gravity,
             x="place along the line (km)",
             y="gravity (mGal)",
             title="Data",
             observed=True,
         )
-        return {
-            "basin": Picture(
-                fans([profile, fit]),
-                "A basin and its gravity",
-                "Depths that the first held-out basin's gravity allows, by the flow and by NUTS, and the gravity that "
-                "they cause. All fit the data to 0.1 mGal, so the fan of the data is a line.",
-                "Two panels: depth along the line with the posterior's fan and the truth; gravity with the data.",
-            )
-        }
+        return Picture(
+            fans([profile, fit]),
+            "A basin and its gravity",
+            f"Depths that a basin's gravity allows, by {' and by '.join(depths)}, and the gravity that they cause. All "
+            f"fit the data to {NARROW} mGal, so the fan of the data is a line.",
+            "Two panels: depth along the line with the posterior's fan and the truth; gravity with the data.",
+        )
 
 
 APPLICATION = BasinDepths()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flow_models.applications.inverse_problem import Findings
-from flow_models.applications.posterior import draw
+from flow_models.applications.posterior import Posteriors, draw
 from flow_models.evaluation.two_sample import c2st
 from flow_models.report.page import Headline, Picture, Section, Table
 from flow_models.settings import Settings
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path("experiments/references")
 LEADING = 6  # principal components of a reference posterior
-_WIDE = (128, 128)  # the classifier of all dimensions; its default, ten units each, would take minutes a case
+WIDE = (128, 128)  # the classifier of all dimensions; its default, ten units each, would take minutes a case
 _TIMED = 5  # draws, of which the fastest counts: others may be using the machine
 
 
@@ -64,7 +64,8 @@ class Agreement:
     seconds: float
 
 
-Figures: TypeAlias = Callable[[References, Agreement], Mapping[str, Picture]]
+# From samples by set ``(draws, p)``, the truth and the observation to a picture.
+Draw: TypeAlias = Callable[[Mapping[str, NDArray[np.float64]], NDArray[np.float64], NDArray[np.float64]], Picture]
 
 
 def read_references(name: str, number: int) -> References | None:
@@ -89,7 +90,7 @@ def compare(model: FlowModel, references: References, *, seed: int) -> Agreement
     return Agreement(
         samples=samples,
         leading=np.array([c2st(*leading_components(*pair), seed=seed) for pair in pairs]),
-        full=np.array([c2st(*pair, seed=seed, hidden=_WIDE) for pair in pairs]),
+        full=np.array([c2st(*pair, seed=seed, hidden=WIDE) for pair in pairs]),
         covered=inside.mean(axis=1),
         width=samples.std(axis=1) / chains.std(axis=1),
         seconds=min(_seconds_to_draw(model, y[:1], chains.shape[1], seed=seed + each) for each in range(_TIMED)),
@@ -105,24 +106,30 @@ def leading_components(
     return ((reference - mean) / deviation) @ axes.T, ((other - mean) / deviation) @ axes.T
 
 
-def findings(settings: Settings, model: FlowModel, *, name: str, chains: str, figures: Figures) -> Findings:
-    """Measures and a section on the agreement; nothing if the references are not there.
+def findings(
+    settings: Settings, model: FlowModel, posteriors: Posteriors, *, name: str, chains: str, picture: Draw
+) -> Findings:
+    """Measures and a section on the agreement; if the references are not there, a picture of one posterior.
 
     Args:
         settings: ``evaluate.references`` says how many cases.
         model: trained.
+        posteriors: of the test.
         name: of the file.
         chains: how the references came about, such as NUTS.
-        figures: from references and agreement to the section's pictures, by name.
+        picture: of one posterior beside its reference.
     """
     references = read_references(name, settings.evaluate.references)
     if references is None:
-        return Findings()
+        alone = picture({"flow": posteriors.x[0]}, posteriors.truth[0], posteriors.y[0])
+        return Findings(sections=[Section("One posterior", "At the first test observation.", pictures={name: alone})])
     found = compare(model, references, seed=settings.seed)
+    both = {"flow": found.samples[0], chains: references.samples[0]}
+    beside = picture(both, references.truth[0], references.observations[0])
     return Findings(
         metrics={"reference": measures(found)},
         headlines=_headlines(found, references, chains),
-        sections=[_section(found, chains, figures(references, found))],
+        sections=[_section(found, chains, {name: beside})],
     )
 
 

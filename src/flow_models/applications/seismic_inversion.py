@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy as np
 from flow_models.applications import reference_posteriors
 from flow_models.applications.inverse_problem import Findings, InverseProblem
 from flow_models.applications.posterior import Posteriors
-from flow_models.applications.reference_posteriors import Agreement, References
 from flow_models.applications.sources import Measured
 from flow_models.data.tables import Rows
 from flow_models.report.fans import Fan, fans
@@ -64,15 +64,16 @@ class LayeredEarth(InverseProblem):
 
     def findings(self, settings: Settings, model: FlowModel, posteriors: Posteriors) -> Findings:
         """The agreement with emcee."""
-        del posteriors
-        return reference_posteriors.findings(settings, model, name="seismic", chains="emcee", figures=self._figures)
+        return reference_posteriors.findings(
+            settings, model, posteriors, name="seismic", chains="emcee", picture=self.picture
+        )
 
-    def _figures(self, references: References, found: Agreement) -> dict[str, Picture]:
-        models = {"flow": found.samples[0], "emcee": references.samples[0]}
+    def picture(self, models: Mapping[str, Array], truth: Array, waves: Array) -> Picture:
+        """Earths ``(draws, 9)`` by set, and the waves over them, beside the truth and the data."""
         earth = Fan(
             places=_DEPTHS,
             curves={name: velocities_at(each, _DEPTHS) for name, each in models.items()},
-            truth=velocities_at(references.truth[:1], _DEPTHS)[0],
+            truth=velocities_at(truth[None], _DEPTHS)[0],
             x="depth (km)",
             y="shear velocity (km/s)",
             title="Earth",
@@ -81,22 +82,19 @@ class LayeredEarth(InverseProblem):
         fit = Fan(
             places=PERIODS,
             curves={name: _finite(self.forward(each)) for name, each in models.items()},
-            truth=references.observations[0],
+            truth=waves,
             x="period (s)",
             y="phase velocity (km/s)",
             title="Data",
             observed=True,
         )
-        return {
-            "earth": Picture(
-                fans([earth, fit]),
-                "Layers and their waves",
-                "Shear velocities that the first held-out dispersion curve allows at each depth, by the flow and by "
-                f"emcee, and the waves that they cause; the data have noise of {NOISE} km/s.",
-                "Two panels: shear velocity over depth with the posterior's fan and the truth; phase velocities with "
-                "the data.",
-            )
-        }
+        return Picture(
+            fans([earth, fit]),
+            "Layers and their waves",
+            f"Shear velocities that a dispersion curve allows at each depth, by {' and by '.join(models)}, and the "
+            f"waves that they cause; the data have noise of {NOISE} km/s.",
+            "Two panels: shear velocity over depth with the posterior's fan and the truth; phase velocities.",
+        )
 
 
 APPLICATION = LayeredEarth()

@@ -17,7 +17,7 @@ from flow_models.settings import Settings
 from flow_models.simulators.base import Array
 from flow_models.simulators.gravity import NARROW, PRISMS, depths_of
 
-CASES = 2
+CASES, DRAWS = 2, 200
 
 
 class Chains:
@@ -55,10 +55,12 @@ def settings() -> Settings:
 def centres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Array:
     """Of the latents of two cases, whose references lie where the application looks for them."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(reference_posteriors, "WIDE", (8,))
+    monkeypatch.setattr(reference_posteriors, "LEADING", 2)
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((CASES, PRISMS))
     observations = np.tile(np.arange(CASES)[:, None] + 0.5, (1, 20))
-    samples = np.stack([posterior(centres, np.tile(y, (300, 1)), rng, 1.0) for y in observations])
+    samples = np.stack([posterior(centres, np.tile(y, (DRAWS, 1)), rng, 1.0) for y in observations])
     reference_posteriors.FOLDER.mkdir(parents=True)
     np.savez(
         reference_posteriors.FOLDER / "gravity.npz",
@@ -94,24 +96,20 @@ def test_another_epoch_has_the_same_basins_with_fresh_noise(settings: Settings) 
 
 def test_a_model_that_samples_as_the_reference_does_agrees_with_it(settings: Settings, centres: Array) -> None:
     found = APPLICATION.findings(settings, Chains(centres), posteriors(centres))
-    reference = found.metrics["reference"]
+    reference, misfit = found.metrics["reference"], found.metrics["station_misfit"]
     assert reference["cases"] == CASES
-    assert abs(reference["c2st_leading"] - 0.5) < 0.06
-    assert abs(reference["inside_central_90"] - 0.9) < 0.02
-    assert abs(reference["width_ratio"] - 1) < 0.05
-    assert png(found.sections[0].pictures["basin"].figure).startswith(b"\x89PNG")
+    assert abs(reference["c2st_leading"] - 0.5) < 0.08
+    assert abs(reference["inside_central_90"] - 0.9) < 0.03
+    assert abs(reference["width_ratio"] - 1) < 0.1
+    assert misfit["mean"] == pytest.approx(misfit["truth"])  # the samples are the truth
+    assert abs(misfit["truth"] / NARROW - 1) < 0.3
+    assert png(found.sections[0].pictures["gravity"].figure).startswith(b"\x89PNG")
 
 
 def test_a_model_that_is_too_wide_does_not(centres: Array) -> None:
     found = compare(Chains(centres, widened=2.0), read_references("gravity", CASES), seed=0)
     assert found.leading.min() > 0.7
     assert np.median(found.width) > 1.7
-
-
-def test_the_misfit_of_a_station_is_in_milligal(settings: Settings, centres: Array) -> None:
-    misfit = APPLICATION.findings(settings, Chains(centres), posteriors(centres)).metrics["station_misfit"]
-    assert misfit["mean"] == pytest.approx(misfit["truth"])
-    assert abs(misfit["truth"] / NARROW - 1) < 0.3
 
 
 def test_leading_components_are_those_in_which_the_reference_varies_most() -> None:
@@ -121,7 +119,7 @@ def test_leading_components_are_those_in_which_the_reference_varies_most() -> No
     reference = rng.standard_normal((4000, 10)) * scale @ basis.T
     shifted = reference + basis[:, 8]  # ten deviations away, in a direction that hardly counts
     ours, theirs = leading_components(reference, shifted)
-    assert ours.shape == (4000, 6)
+    assert ours.shape == theirs.shape == (4000, reference_posteriors.LEADING)
     assert abs(ours.mean(axis=0) - theirs.mean(axis=0)).max() < 0.15
 
 
