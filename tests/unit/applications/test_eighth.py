@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 
@@ -42,6 +44,12 @@ class BeaconLocation(VectorApplication):
 
 
 APPLICATION = BeaconLocation()
+
+
+@pytest.fixture(autouse=True)
+def _forget_the_registry() -> Iterator[None]:
+    yield
+    mlflow.set_tracking_uri(None)
 
 
 @pytest.mark.parametrize("conditioning", ["context", "parts"])
