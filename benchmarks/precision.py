@@ -33,7 +33,7 @@ def main() -> None:
         if arguments.data is None:
             data_stages.demo(Path("data"))
         common = _settings(arguments)
-        data_stages.manifest(common)
+        data_stages.validate(common)
         index = data_stages.prepare(common)
         epochs = max(arguments.steps // (index.splits["train"].count // common.train.batch_size), 1)
         reached = {}
