@@ -24,11 +24,11 @@ from typing import Any
 import yaml
 
 from flow_models.settings import overlaid
+from flows.stage import OF_IMAGES, stages_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = PROJECT / "experiments"
 BUCKET = "flow-models"
-OF_IMAGES = ("image_anomaly", "image_classification")
 
 
 def main() -> int:
@@ -38,7 +38,7 @@ def main() -> int:
     _clone(clone)
     with _source(arguments) as (source, aws):
         application = _write_params(clone, arguments, source)
-        target = f"{'register' if application in OF_IMAGES else 'register-vectors'}@{application}"
+        target = stages_of(application)[-1]
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         for command in (f"dvc repro {target}", f"flow-models report --application {application}"):
             done = subprocess.run(command.split(), cwd=clone, env={**os.environ, **aws, "PATH": path}, check=False)  # noqa: S603

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 GRACE_SECONDS = 20  # below the 30 that a Prefect worker gives the flow itself
+OF_IMAGES = ("image_anomaly", "image_classification")
 BAD_INPUT = 2  # the exit code of `flow-models` when the input, not the program or the network, is at fault
 
 
@@ -21,6 +22,14 @@ class StageError(Exception):
     def __init__(self, message: str, *, worth_retrying: bool) -> None:
         super().__init__(message)
         self.worth_retrying = worth_retrying
+
+
+def stages_of(application: str) -> list[str]:
+    """The stages of dvc.yaml that an application goes through, in order."""
+    if application in OF_IMAGES:
+        return ["validate", "prepare", *(f"{stage}@{application}" for stage in ("train", "evaluate", "register"))]
+    stages = ("simulate", "train-vectors", "evaluate-vectors", "register-vectors")
+    return [f"{stage}@{application}" for stage in stages]
 
 
 def run_stage(stage: str, *, project: Path, force: bool, log: Callable[[str], object]) -> None:

@@ -17,13 +17,12 @@ from prefect.tasks import Task
 
 from flow_models.settings import load_settings
 from flows.results import metrics_table, summary
-from flows.stage import StageError, run_stage
+from flows.stage import StageError, run_stage, stages_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 # These talk to S3 or to MLflow, which may be away for a moment; a training that failed fails again.
 RETRIES = {"validate": 3, "prepare": 3, "register": 3, "register-vectors": 3}
 DELAYS = [10.0, 30.0, 90.0]  # seconds before each further attempt
-OF_IMAGES = ("image_anomaly", "image_classification")
 
 
 def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -69,14 +68,6 @@ def training(*, application: str = "image_anomaly", force: bool = False) -> None
         retries = RETRIES.get(stage.partition("@")[0], 0)
         run.with_options(retries=retries, retry_delay_seconds=DELAYS)(stage, force=force)
     show_results(application)
-
-
-def stages_of(application: str) -> list[str]:
-    """The stages of dvc.yaml that an application goes through, in order."""
-    if application in OF_IMAGES:
-        return ["validate", "prepare", *(f"{stage}@{application}" for stage in ("train", "evaluate", "register"))]
-    stages = ("simulate", "train-vectors", "evaluate-vectors", "register-vectors")
-    return [f"{stage}@{application}" for stage in stages]
 
 
 if __name__ == "__main__":

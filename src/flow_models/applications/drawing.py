@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +12,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from flow_models.applications.base import one_hot
+from flow_models.applications.posterior import sample_posterior
 from flow_models.data.atomic import complete_file, complete_folder
 from flow_models.errors import FlowModelsError
-from flow_models.evaluation.novelty import Seen
 from flow_models.report.figures import image_sheets
 from flow_models.report.theme import png
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
-
-logger = logging.getLogger(__name__)
 
 BATCH = 256  # images at a time
 ROWS = 10_000  # vectors at a time
@@ -95,14 +92,8 @@ def write_posterior(model: FlowModel, observations: Path, output: Path, *, numbe
     if output.suffix not in (".csv", ".parquet"):
         raise FlowModelsError(f"{output}: the output is .csv or .parquet")
     y = read_observations(observations, names=model.about["y"])
-    for line in Seen.from_json(model.about["seen"]).warnings(y, model.about["y"]):
-        logger.warning("%s: %s", observations, line)
-    names = model.about["x"]
-    draws = [
-        np.asarray(model.sample(number, context=row[np.newaxis], seed=seed + place))[:, : len(names)]
-        for place, row in enumerate(y)
-    ]
-    table = pd.DataFrame(np.concatenate(draws), columns=names)
+    names, draws = model.about["x"], sample_posterior(model, y, number, seed=seed)
+    table = pd.DataFrame(draws.reshape(-1, len(names)).astype(np.float32), columns=names)
     table.insert(0, "observation", np.repeat(np.arange(len(y)), number))
     with complete_file(output) as unfinished:
         table.to_csv(unfinished, index=False) if output.suffix == ".csv" else table.to_parquet(unfinished, index=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn import metrics
 
 from flow_models.model import to_images
 from flow_models.report.charts import confusion_matrix
@@ -39,8 +40,8 @@ class Judged(Protocol):
 
 def confusion(judged: Judged) -> Picture:
     """Which classes are taken for which."""
-    counts = np.zeros((len(judged.classes),) * 2, np.int64)
-    np.add.at(counts, (judged.labels, judged.probabilities.argmax(axis=1)), 1)
+    predicted, classes = judged.probabilities.argmax(axis=1), np.arange(len(judged.classes))
+    counts = metrics.confusion_matrix(judged.labels, predicted, labels=classes)
     return Picture(
         confusion_matrix(counts, names=judged.classes),
         "Confusions",

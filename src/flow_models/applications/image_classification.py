@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from flow_models.applications.base import Evaluation, class_base
 from flow_models.applications.class_pictures import reliability
@@ -87,11 +88,8 @@ def class_probabilities(settings: Settings, model: FlowModel, images: NDArray[np
     """``p(class | image)`` by Bayes' rule from exact class-conditional likelihoods, ``(n, k)``."""
     size, parts = settings.evaluate.batch_size, []
     for start in range(0, len(images), size):
-        joint = np.asarray(
-            model.joint_log_prob(dequantise(images[start : start + size], seed=settings.seed)), np.float64
-        )
-        shifted = np.exp(joint - joint.max(axis=1, keepdims=True))
-        parts.append(shifted / shifted.sum(axis=1, keepdims=True))
+        joint = model.joint_log_prob(dequantise(images[start : start + size], seed=settings.seed))
+        parts.append(softmax(np.asarray(joint, np.float64), axis=1))
     return np.concatenate(parts)
 
 
