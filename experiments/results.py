@@ -18,10 +18,10 @@ from pathlib import Path
 import yaml
 
 from flow_models.registry.runs import read_metrics
+from flows.stage import OF_IMAGES
 
 EXPERIMENTS = Path(__file__).resolve().parent
 RUNS = EXPERIMENTS / "runs"
-IMAGES = {"animal_faces", "mnist"}
 
 
 @dataclass(frozen=True)
@@ -105,15 +105,18 @@ def _value(measure: Measure) -> float | None:
 
 
 def _metrics(experiment: str) -> Path:
-    settings = yaml.safe_load((EXPERIMENTS / f"{experiment}.yaml").read_text(encoding="utf-8"))
-    return RUNS / experiment / "reports" / str(settings["application"]) / "metrics.json"
+    return RUNS / experiment / "reports" / _application(experiment) / "metrics.json"
+
+
+def _application(experiment: str) -> str:
+    return str(yaml.safe_load((EXPERIMENTS / f"{experiment}.yaml").read_text(encoding="utf-8"))["application"])
 
 
 def _missing(arguments: argparse.Namespace) -> Iterator[list[str]]:
     """The commands of the experiments that have not run."""
     for name in dict.fromkeys(each.experiment for each in MEASURES):
         command = [sys.executable, "-m", "experiments.run", name]
-        if name in IMAGES:
+        if _application(name) in OF_IMAGES:
             folder = getattr(arguments, name)
             if folder is None:
                 continue

@@ -44,10 +44,6 @@ class ImageClassification(ImageApplication):
 
     name = "image_classification"
 
-    def classes(self) -> Sequence[str]:
-        """The class folders of train/."""
-        return list(class_counts(SHARDS, "train"))
-
     def latent(self, settings: Settings, index: Index) -> dict[str, Any]:
         """A learned mean for each class.
 

@@ -41,7 +41,8 @@ class ImageApplication:
                 "prepare them anew"
             )
         size, seed = settings.train.batch_size, settings.seed
-        holdout, classes = load_split(SHARDS, "holdout"), self.classes()
+        holdout, latent = load_split(SHARDS, "holdout"), self.latent(settings, index)
+        classes: Sequence[str] = latent.get("about", {}).get("classes", ())
         data = training.TrainingData(
             batches=lambda epoch, skip: training_batches(
                 SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip, classes=classes
@@ -51,14 +52,13 @@ class ImageApplication:
             if classes
             else holdout.images,
         )
-        return Lesson(blueprint(settings, index, **self.latent(settings, index)), data, index.digest)
-
-    def classes(self) -> Sequence[str]:
-        """The class folders that the model learns to tell apart; none: it learns all images as one."""
-        return ()
+        return Lesson(blueprint(settings, index, **latent), data, index.digest)
 
     def latent(self, settings: Settings, index: Index) -> dict[str, Any]:
-        """The model's ``base`` and ``about``, where they are not the default."""
+        """The model's ``base`` and ``about``, where they are not the default.
+
+        The ``classes`` of ``about`` are the class folders that the model learns to tell apart.
+        """
         del settings, index
         return {}
 
