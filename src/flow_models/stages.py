@@ -62,7 +62,9 @@ def train(settings: Settings) -> Outcome:
         blueprint.architecture,
         {**blueprint.options, "compute_dtype": compute.dtype},
         batch_size=settings.train.batch_size // replicas.count,
+        run=run,
     )
+    reversible = replicas.share_json(reversible)
     with replicas.scope():
         model = blueprint.build(compute_dtype=compute.dtype, reversible=reversible)
     return training.train(

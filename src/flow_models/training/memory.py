@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,26 +12,37 @@ import tensorflow as tf
 from tensorflow.python.client import device_lib
 
 from flow_models.architectures import activation_bytes
+from flow_models.data.atomic import complete_file
 from flow_models.settings import Reversible
 
 logger = logging.getLogger(__name__)
 
 # The rest is for weights, moments, input and what lives within an operation.
 USABLE = 0.8
+OF_THE_RUN = "reversible.json"
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def choose_reversible(wanted: Reversible, architecture: str, options: dict[str, Any], *, batch_size: int) -> bool:
+def choose_reversible(
+    wanted: Reversible, architecture: str, options: dict[str, Any], *, batch_size: int, run: Path
+) -> bool:
     """What is asked for; for ``auto``, to recompute when the activations would not fit into the memory that is free.
+
+    A run keeps what was chosen when it was started, in its folder ``run``: both ways round differently, and it is to
+    end with the weights of one that was never interrupted.
 
     Args:
         wanted: the setting.
         architecture: a name in ``architectures``.
         options: of the architecture, ``compute_dtype`` included.
         batch_size: examples that one device takes in a step.
+        run: the folder of the run's checkpoints.
     """
     if wanted != "auto":
         return wanted
+    kept = run / OF_THE_RUN
+    if kept.exists():
+        return bool(json.loads(kept.read_text(encoding="utf-8")))
     needed, free = batch_size * activation_bytes(architecture, **options), free_bytes()
     reversible = needed > USABLE * free
     logger.info(
@@ -39,6 +51,8 @@ def choose_reversible(wanted: Reversible, architecture: str, options: dict[str, 
         free / 2**30,
         "recomputed in the gradient (reversible)" if reversible else "kept",
     )
+    with complete_file(kept) as unfinished:
+        unfinished.write_text(json.dumps(reversible), encoding="utf-8")
     return reversible
 
 

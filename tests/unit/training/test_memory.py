@@ -12,8 +12,13 @@ from flow_models.training import memory
 GLOW = {"image_shape": (64, 64, 3), "levels": 3, "steps": 8, "hidden_channels": 64, "compute_dtype": tf.float32}
 
 
-def chosen(wanted: memory.Reversible = "auto", *, architecture: str = "glow") -> bool:
-    return memory.choose_reversible(wanted, architecture, GLOW, batch_size=64)
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def chosen(wanted: memory.Reversible = "auto", *, architecture: str = "glow", run: str = "run") -> bool:
+    return memory.choose_reversible(wanted, architecture, GLOW, batch_size=64, run=Path(run))
 
 
 @pytest.mark.parametrize(("free", "reversible", "said"), [(2**40, False, "kept"), (2**28, True, "recomputed")])
@@ -24,6 +29,14 @@ def test_auto_recomputes_when_the_activations_do_not_fit_and_says_so(
     with caplog.at_level(logging.INFO, "flow_models"):
         assert chosen() is reversible
     assert said in caplog.text
+
+
+def test_a_run_goes_on_as_it_was_started_whatever_is_free_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2**28)
+    assert chosen() is True
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2**40)
+    assert chosen() is True
+    assert chosen(run="another") is False
 
 
 @pytest.mark.parametrize("wanted", [True, False])
