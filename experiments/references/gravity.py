@@ -47,7 +47,14 @@ def main() -> None:
     standard = run_nuts(table.y, centre, scale).numpy()
     latent = centre + np.einsum("nij,scnj->scni", scale, standard)
     chains = depths_of(latent.reshape(-1, PRISMS)).reshape(latent.shape)
-    write(OUTPUT, truth=table.x, observations=table.y, chains=chains, seconds=time.process_time() - start)
+    write(
+        OUTPUT,
+        truth=table.x,
+        observations=table.y,
+        chains=chains,
+        ensembles=chains.shape[1],
+        seconds=time.process_time() - start,
+    )
 
 
 def most_probable(observation: Array) -> tuple[Array, Array]:

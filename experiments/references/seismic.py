@@ -2,9 +2,10 @@
 
     python -m experiments.references.seismic [--processes N]
 
-For each of 20 held-out data sets: two ensembles of walkers with different starts. They walk where the uniform prior
-is N(0, I), so that no proposal falls outside its bounds; by differential evolution, and after the warm-up half of the
-time by independent proposals of a mixture fitted to it.
+For each of 20 held-out data sets: two ensembles of walkers, which never meet. They walk where the uniform prior is
+N(0, I), so that no proposal falls outside its bounds. The posterior may have several modes, so each ensemble is carried
+from the prior to it through tempered ones (sequential Monte Carlo, Del Moral et al. 2006); there they walk on by
+differential evolution and, every other step, by independent proposals of a mixture fitted to where they came from.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from typing import Any, TypeAlias
 
 import emcee
 import numpy as np
-from scipy.special import logsumexp, ndtr
+from scipy.optimize import brentq
+from scipy.special import logsumexp, ndtr, softmax
 from scipy.stats import multivariate_t
 from sklearn.mixture import GaussianMixture
 
@@ -28,11 +30,12 @@ from flow_models.simulators.seismic import NOISE, SeismicInversion, phase_veloci
 
 OUTPUT = Path(__file__).with_suffix(".npz")
 CASES, SEED = 20, 20_260
-ENSEMBLES, WALKERS, STRIDE = 2, 24, 2
-WARM_UP, REFINED, KEPT = 1000, 500, 3000
-CANDIDATES = 2000  # prior draws an ensemble; it starts at the likeliest of them
-SETTLING = 250  # steps at the start of a walk that fit no proposal
-PARTS, DEGREES = 8, 10  # of the mixture that proposes, and of freedom of its tails, heavier than the posterior's
+ENSEMBLES, WALKERS = 2, 300
+TEMPERED = 8  # steps at each temperature
+SURVIVORS = 0.5  # effective share of the walkers that the next temperature must leave
+JITTER = 1e-4  # parts copies of one walker, between which differential evolution would not move
+REFINED, KEPT, STRIDE = 60, 400, 2
+PARTS, DEGREES = 16, 6  # of the mixture that proposes, and of freedom of its tails, heavier than the posterior's
 EVOLUTION = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]
 
 LogProb: TypeAlias = Callable[[Array], Array]
@@ -49,37 +52,83 @@ def main() -> None:
     table = simulate_table(SeismicInversion(), CASES, seed=SEED, tolerated_failures=0.01)
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         chains, seconds = zip(*pool.map(sample, table.y, range(CASES)), strict=True)
-    write(OUTPUT, truth=table.x, observations=table.y, chains=np.stack(chains, axis=2), seconds=sum(seconds))
+    write(
+        OUTPUT,
+        truth=table.x,
+        observations=table.y,
+        chains=np.stack(chains, axis=2),
+        ensembles=ENSEMBLES,
+        seconds=sum(seconds),
+    )
 
 
 def sample(observation: Array, case: int) -> tuple[Array, float]:
-    """Models along the walks, ``(steps, chains, 9)``, each walker a chain, and the seconds that they took."""
+    """Models along the walks, ``(steps, chains, 9)``, each walker a chain, and the seconds that they took.
+
+    The walkers of an ensemble stand beside each other.
+    """
     began = time.process_time()
 
-    def log_prob(latent: Array) -> Array:
+    def log_likelihood(latent: Array) -> Array:
         misfit = ((phase_velocities(models_of(latent)) - observation) / NOISE) ** 2
         # A model without such a wave cannot have been simulated.
-        likelihood = np.nan_to_num(-misfit.sum(axis=1) / 2, nan=-np.inf)
-        total: Array = likelihood - (latent**2).sum(axis=1) / 2
-        return total
+        found: Array = np.nan_to_num(-misfit.sum(axis=1) / 2, nan=-np.inf)
+        return found
 
     rngs = [np.random.default_rng([SEED, case, ensemble]) for ensemble in range(ENSEMBLES)]
-    states = [_likeliest(log_prob, rng) for rng in rngs]
-    walks = [_walk(log_prob, state, EVOLUTION, WARM_UP) for state in states]
+    states = [_anneal(log_likelihood, rng) for rng in rngs]
+    seen = np.concatenate([state.coords for state in states])
+    walks = []
     for steps in (REFINED, KEPT):
         # Fixed before the steps that are kept: a proposal that went on adapting would leave the posterior.
-        propose = _independent(np.concatenate([each.get_chain(discard=SETTLING, flat=True) for each in walks]))
-        moves = [(emcee.moves.MHMove(propose), 0.5), *((move, share / 2) for move, share in EVOLUTION)]
-        walks = [_walk(log_prob, each.get_last_sample(), moves, steps) for each in walks]
-    latent = np.concatenate([each.get_chain(thin=STRIDE) for each in walks], axis=1)
+        moves = [(emcee.moves.MHMove(_independent(seen)), 0.5), *((move, share / 2) for move, share in EVOLUTION)]
+        walks = [_walk(tempered(log_likelihood, 1.0), state, moves, steps) for state in states]
+        states = [walk.get_last_sample() for walk in walks]
+        seen = np.concatenate([walk.get_chain(discard=steps // 4, thin=STRIDE, flat=True) for walk in walks])
+    latent = np.concatenate([walk.get_chain(thin=STRIDE) for walk in walks], axis=1)
     return models_of(latent.reshape(-1, latent.shape[-1])).reshape(latent.shape), time.process_time() - began
 
 
-def _likeliest(log_prob: LogProb, rng: np.random.Generator) -> emcee.State:
-    """The walkers' start: the likeliest of many draws of the prior."""
-    candidates = rng.standard_normal((CANDIDATES, len(SeismicInversion.parameters)))
-    legacy = np.random.RandomState(rng.integers(2**31)).get_state()  # emcee knows no other
-    return emcee.State(candidates[np.argsort(log_prob(candidates))[-WALKERS:]], random_state=legacy)
+def tempered(log_likelihood: LogProb, power: float) -> LogProb:
+    """The logarithm of prior times likelihood to a power, but for a constant."""
+
+    def log_prob(latent: Array) -> Array:
+        total: Array = power * log_likelihood(latent) - (latent**2).sum(axis=1) / 2
+        return total
+
+    return log_prob
+
+
+def _anneal(log_likelihood: LogProb, rng: np.random.Generator) -> emcee.State:
+    """Walkers spread as the posterior is, from draws of the prior: weigh, copy, walk a little, at each temperature."""
+    latent, power = rng.standard_normal((WALKERS, len(SeismicInversion.parameters))), 0.0
+    while True:
+        likelihood = log_likelihood(latent)
+        step = _next_step(likelihood, 1.0 - power)
+        power += step
+        weights = _weights(likelihood, step)
+        places = (rng.random() + np.arange(WALKERS)) / WALKERS  # systematic: as few copies as the weights allow
+        chosen = latent[np.searchsorted(weights.cumsum(), places).clip(max=WALKERS - 1)]
+        legacy = np.random.RandomState(rng.integers(2**31)).get_state()  # emcee knows no other
+        start = emcee.State(chosen + JITTER * rng.standard_normal(chosen.shape), random_state=legacy)
+        state = _walk(tempered(log_likelihood, power), start, EVOLUTION, TEMPERED).get_last_sample()
+        if power >= 1:
+            return state
+        latent = state.coords
+
+
+def _next_step(likelihood: Array, most: float) -> float:
+    """The largest step of the power that leaves `SURVIVORS` of the walkers, in effect."""
+
+    def too_many(step: float) -> float:
+        return float(1 / (_weights(likelihood, step) ** 2).sum() - SURVIVORS * WALKERS)
+
+    return most if too_many(most) >= 0 else float(brentq(too_many, 0.0, most))
+
+
+def _weights(likelihood: Array, step: float) -> Array:
+    weights: Array = softmax(step * likelihood)
+    return weights
 
 
 def _walk(log_prob: LogProb, state: emcee.State, moves: Moves, steps: int) -> emcee.EnsembleSampler:
@@ -90,7 +139,7 @@ def _walk(log_prob: LogProb, state: emcee.State, moves: Moves, steps: int) -> em
 
 def _independent(settled: Array) -> Callable[[Array, Any], tuple[Array, Array]]:
     """Proposals of a mixture fitted to earlier states, wherever the walker stands; its parts have Student's tails."""
-    fit = GaussianMixture(PARTS, reg_covar=1e-5, random_state=0).fit(settled[::STRIDE])
+    fit = GaussianMixture(PARTS, reg_covar=1e-5, random_state=0).fit(settled)
     parts = [multivariate_t(*each, df=DEGREES) for each in zip(fit.means_, fit.covariances_, strict=True)]
 
     def log_density(latent: Array) -> Array:
