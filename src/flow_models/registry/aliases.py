@@ -37,24 +37,24 @@ def stand(client: MlflowClient, name: str) -> Standing:
 
 
 def settle(client: MlflowClient, name: str) -> Standing:
-    """Move the aliases to where the history says, and look again until it has not grown meanwhile."""
+    """Move the aliases to where the history says; whoever moved one looks whether the history has grown meanwhile."""
     changes = history.read(client, name)
     while True:
         now = history.standing(changes)
-        if now.changes:
-            _tag(client, name, now)
-            _align(client, name, now)
+        if not (now.changes and _repeat(client, name, now)):
+            return now
         before, changes = changes, history.read(client, name)
         if len(changes) == len(before):
             return now
 
 
-def set_tags(client: MlflowClient, name: str, version: int, tags: Mapping[str, str]) -> None:
-    """Set those tags of a version that it does not have yet, in their order."""
+def set_tags(client: MlflowClient, name: str, version: int, tags: Mapping[str, str]) -> bool:
+    """Set those tags of a version that it does not have yet, in their order; whether there were any."""
     has = client.get_model_version(name, str(version)).tags
-    for tag, value in tags.items():
-        if has.get(tag) != value:
-            contended(partial(client.set_model_version_tag, name, str(version), tag, value))
+    missing = {tag: value for tag, value in tags.items() if has.get(tag) != value}
+    for tag, value in missing.items():
+        contended(partial(client.set_model_version_tag, name, str(version), tag, value))
+    return bool(missing)
 
 
 def _write_down_unwritten(client: MlflowClient, name: str) -> None:
@@ -64,35 +64,40 @@ def _write_down_unwritten(client: MlflowClient, name: str) -> None:
         return
     # `previous` alone may be an unfinished change, unless there is no history yet.
     unwritten = [champion] if now.changes else [aliases.get(PREVIOUS), champion]
-    for number in unwritten:
-        if number is not None:
+    for version in unwritten:
+        if version is not None:
             why = "was champion already, written down nowhere"
-            history.add(client, name, version=number, kind="found", after=now.place, by="unknown", reason=why)
+            history.add(client, name, version=version, kind="found", after=now.place, by="unknown", reason=why)
             now = history.standing(history.read(client, name))
 
 
-def _tag(client: MlflowClient, name: str, now: Standing) -> None:
-    """Repeat the last change on the version that it speaks of."""
+def _repeat(client: MlflowClient, name: str, now: Standing) -> bool:
+    """On the version and at the aliases, in this order, what the history says; whether that was news there."""
+    tagged = _tag(client, name, now)
+    aliases = _aliases(client, name)
+    wanted = {PREVIOUS: now.previous, CHAMPION: now.champion}
+    moved = {alias: number for alias, number in wanted.items() if aliases.get(alias) != number}
+    for alias, number in moved.items():
+        _point(client, name, alias, number)
+    return tagged or bool(moved)
+
+
+def _tag(client: MlflowClient, name: str, now: Standing) -> bool:
+    """Say on the version that the last change speaks of who made it, and why."""
     change = now.changes[-1]
     said = {"by": change.by, "reason": change.reason, "at": change.at}
-    number = change.version if change.kind == "promotion" else now.left
-    if change.kind == "promotion":
+    if change.kind == "found":
+        return False
+    if now.left is None:
         tags = {f"promoted.{key}": value for key, value in said.items()}
     else:
         tags = {**{f"rolled_back.{key}": value for key, value in said.items()}, "rolled_back": "true"}
     try:
-        if number is not None and change.kind != "found":
-            set_tags(client, name, number, tags)
+        return set_tags(client, name, change.version if now.left is None else now.left, tags)
     except MlflowException as error:
-        if error.error_code not in MISSING:
-            raise
-
-
-def _align(client: MlflowClient, name: str, now: Standing) -> None:
-    aliases = _aliases(client, name)
-    for alias, number in ((PREVIOUS, now.previous), (CHAMPION, now.champion)):
-        if aliases.get(alias) != number:
-            _point(client, name, alias, number)
+        if error.error_code in MISSING:  # the version was deleted
+            return False
+        raise
 
 
 def _point(client: MlflowClient, name: str, alias: str, number: int | None) -> None:

@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from requests.exceptions import RetryError
 
 SUFFIX = ".promotions"
 Kind = Literal["promotion", "rollback", "found"]
@@ -143,16 +144,25 @@ def add(
 
 
 def contended(work: Callable[[], _T]) -> _T:
-    """Do what MLflow refuses while others do the same to the same rows; it tries thrice by itself, and gives up."""
+    """Do what MLflow refuses while others do the same to the same rows; it tries thrice by itself, and gives up.
+
+    Raises:
+        MlflowException: its last one after half a minute, and at once one that is about something else.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             return work()
         except MlflowException as error:
-            passing = error.error_code in {"BAD_REQUEST", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
-            if not passing or isinstance(error.__context__, OSError) or time.monotonic() > deadline:
+            if not _passes(error) or time.monotonic() > deadline:
                 raise
         time.sleep(random.uniform(0.05, 0.3))  # noqa: S311
+
+
+def _passes(error: MlflowException) -> bool:
+    """A server that answered that it could not, not one that did not answer."""
+    away = isinstance(error.__context__, OSError) and not isinstance(error.__context__, RetryError)
+    return not away and error.error_code in {"BAD_REQUEST", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
 
 
 def _create(client: MlflowClient, name: str) -> None:

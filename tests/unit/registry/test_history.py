@@ -1,6 +1,11 @@
 from __future__ import annotations
 
-from flow_models.registry.history import Change, Kind, Standing, standing
+import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, RESOURCE_DOES_NOT_EXIST
+from requests import exceptions
+
+from flow_models.registry.history import Change, Kind, Standing, contended, standing
 
 
 def change(
@@ -59,3 +64,37 @@ def test_a_rollback_goes_back_once_and_says_what_it_left() -> None:
     now = standing([change(1, 4), change(2, 5), change(3, 4, kind="rollback", after=2)])
     assert (*numbers(now), now.left) == (4, None, 3, 5)
     assert now.champions == {4, 5}
+
+
+def raised(error: MlflowException, *, because: Exception | None = None) -> MlflowException:
+    error.__context__ = because
+    return error
+
+
+@pytest.mark.parametrize(
+    ("refusal", "attempts"),
+    [
+        (raised(MlflowException("duplicate key", BAD_REQUEST)), 3),
+        (raised(MlflowException("too many 500"), because=exceptions.RetryError()), 3),
+        (raised(MlflowException("no connection"), because=exceptions.ConnectionError()), 1),
+        (raised(MlflowException("no such version", RESOURCE_DOES_NOT_EXIST)), 1),
+    ],
+)
+def test_a_refusal_among_others_who_write_is_tried_again_and_any_other_is_not(
+    refusal: MlflowException, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flow_models.registry.history.time.sleep", lambda _: None)
+    tried: list[int] = []
+
+    def work() -> str:
+        tried.append(1)
+        if len(tried) < 3:
+            raise refusal
+        return "done"
+
+    if attempts == 3:
+        assert contended(work) == "done"
+    else:
+        with pytest.raises(MlflowException):
+            contended(work)
+    assert len(tried) == attempts
