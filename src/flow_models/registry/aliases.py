@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from flow_models.registry import history
-from flow_models.registry.history import Standing, contended
+from flow_models.registry.history import Change, Standing, contended
 from flow_models.registry.tracking import explained
 
 CHAMPION = "champion"
@@ -32,13 +32,20 @@ def stand(client: MlflowClient, name: str) -> Standing:
         FlowModelsError: if the store refuses.
     """
     with explained(f"look up who is champion of {name}"):
-        _write_down_unwritten(client, name)
-        return settle(client, name)
+        changes = history.read(client, name)
+        known = not _write_down_unwritten(client, name, history.standing(changes))
+        return settle(client, name, changes if known else None)
 
 
-def settle(client: MlflowClient, name: str) -> Standing:
-    """Move the aliases to where the history says; whoever moved one looks whether the history has grown meanwhile."""
-    changes = history.read(client, name)
+def settle(client: MlflowClient, name: str, changes: list[Change] | None = None) -> Standing:
+    """Move the aliases to where the history says; whoever moved one looks whether the history has grown meanwhile.
+
+    Args:
+        client: of the store.
+        name: of the registered model.
+        changes: its history, if that was just read.
+    """
+    changes = history.read(client, name) if changes is None else changes
     while True:
         now = history.standing(changes)
         if not (now.changes and _repeat(client, name, now)):
@@ -57,11 +64,12 @@ def set_tags(client: MlflowClient, name: str, version: int, tags: Mapping[str, s
     return bool(missing)
 
 
-def _write_down_unwritten(client: MlflowClient, name: str) -> None:
-    now, aliases = history.standing(history.read(client, name)), _aliases(client, name)
+def _write_down_unwritten(client: MlflowClient, name: str, now: Standing) -> bool:
+    """Take note of a champion that the history does not know; whether there was one."""
+    aliases = _aliases(client, name)
     champion = aliases.get(CHAMPION)
     if champion is None or champion in now.champions:
-        return
+        return False
     # `previous` alone may be an unfinished change, unless there is no history yet.
     unwritten = [champion] if now.changes else [aliases.get(PREVIOUS), champion]
     for version in unwritten:
@@ -69,6 +77,7 @@ def _write_down_unwritten(client: MlflowClient, name: str) -> None:
             why = "was champion already, written down nowhere"
             history.add(client, name, version=version, kind="found", after=now.place, by="unknown", reason=why)
             now = history.standing(history.read(client, name))
+    return True
 
 
 def _repeat(client: MlflowClient, name: str, now: Standing) -> bool:

@@ -26,7 +26,7 @@ from requests.exceptions import RetryError
 
 SUFFIX = ".promotions"
 Kind = Literal["promotion", "rollback", "found"]
-_PAGE = 200
+_PAGE = 1_000
 _PATIENCE_SECONDS = 30.0
 _T = TypeVar("_T")
 
