@@ -1,4 +1,4 @@
-"""Killed between any two steps, a promotion or a rollback leaves what the next run puts right."""
+"""What readers find at the aliases, whoever is killed between two steps or comes in between."""
 
 from __future__ import annotations
 
@@ -103,7 +103,10 @@ def test_the_next_run_finishes_what_a_killed_one_left_and_the_history_is_true(
         if before:
             assert "champion" in aliases(client, name)
 
+        left = aliases(client, name)
         now = stand(client, name)
+        if now.champion is not None and left.get("champion") == now.champion:
+            assert left.get("previous") == now.previous  # for the champion moves last
         wanted = {"champion": now.champion, "previous": now.previous}
         assert aliases(client, name) == {alias: number for alias, number in wanted.items() if number}
         wanted_tags = {"promoted.by", "rolled_back.by"} if now.left else {"promoted.by"}
@@ -115,3 +118,29 @@ def test_the_next_run_finishes_what_a_killed_one_left_and_the_history_is_true(
         assert aliases(client, name) == after
         assert history.standing(history.read(client, name)).champion == 3
     assert at > 3  # it was killed at several steps
+
+
+class Overtaken:
+    """A client that is about to move ``champion`` when another promotion comes and goes."""
+
+    def __init__(self, client: MlflowClient, other: Callable[[], object]) -> None:
+        self._client, self._other = client, other
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+        if alias == "champion":
+            other, self._other = self._other, lambda: None
+            other()
+        self._client.set_registered_model_alias(name, alias, version)
+
+
+def test_who_moves_an_alias_late_sees_that_the_history_has_grown(
+    client: MlflowClient, make: Callable[[str], None]
+) -> None:
+    make("late")
+    promote(client, "late", by="Ada", version=1)
+    slow = Overtaken(client, lambda: promote(client, "late", by="Grace", version=3))
+    promote(slow, "late", by="Ada", version=2)  # type: ignore[arg-type]
+    assert aliases(client, "late") == {"champion": 3, "previous": 2}

@@ -16,9 +16,9 @@ ALONE = Trial(digest="abc", unit="bits/dim", losses=LOSSES, inversion_error=1e-6
 
 
 def worse_by(amount: float, *, noise: float = 0.01) -> Trial:
-    """A challenger that is worse than the champion, version 3, on average."""
-    champion = LOSSES - amount + np.random.default_rng(1).normal(0, noise, len(LOSSES))
-    return replace(ALONE, champion=Opponent(version=3, losses=champion))
+    """A challenger that is worse than the champion, version 3, by exactly this on average."""
+    spread = np.random.default_rng(1).normal(0, noise, len(LOSSES))
+    return replace(ALONE, champion=Opponent(version=3, losses=LOSSES - amount + spread - spread.mean()))
 
 
 def failures(trial: Trial, metrics: dict[str, float] = GOOD, *, max_regression: float = 0.05) -> list[str]:
