@@ -113,7 +113,7 @@ def register(settings: Settings) -> Registered:
     """
     from flow_models.applications import find_application
     from flow_models.model import FlowModel
-    from flow_models.registry import aliases, package, promotion, runs, tracking
+    from flow_models.registry import package, promotion, runs, tracking
     from flow_models.saved_model import export
 
     model = FlowModel.load(settings.model_folder)
@@ -131,7 +131,7 @@ def register(settings: Settings) -> Registered:
     registered = Registered(
         name=name,
         version=version.number,
-        alias=aliases.CHAMPION if decision.passed else promotion.CHALLENGER,
+        alias=promotion.CHAMPION if decision.passed else promotion.CHALLENGER,
         passed=decision.passed,
         reasons=decision.reasons,
         run_id=run_id,

@@ -20,12 +20,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from flow_models.errors import FlowModelsError
-from flow_models.registry import history
-from flow_models.registry.aliases import CHAMPION, MISSING, PREVIOUS, set_tags, settle, stand
+from flow_models.registry import aliases, history
+from flow_models.registry.aliases import MISSING, set_tags, settle, stand
 from flow_models.registry.gate import Decision
 from flow_models.registry.tracking import explained
 
-CHALLENGER = "challenger"
+CHAMPION, CHALLENGER, PREVIOUS = aliases.CHAMPION, "challenger", aliases.PREVIOUS
 DECISION = "gate.json"  # among the artifacts of the version's run
 GATE, PASSED, FAILED = "gate", "passed", "failed"
 _PASSED_GATE = "passed the gate"
@@ -190,9 +190,9 @@ def status(client: MlflowClient, name: str) -> dict[str, Version]:
         FlowModelsError: if no model of that name is registered.
     """
     with explained(f"look up the model {name}"):
-        aliases = client.get_registered_model(name).aliases
-        order = sorted(aliases, key=lambda alias: (alias != CHAMPION, alias))
-        return {alias: _numbered(client, name, int(aliases[alias])) for alias in order}
+        found = client.get_registered_model(name).aliases
+        order = sorted(found, key=lambda alias: (alias != CHAMPION, alias))
+        return {alias: _numbered(client, name, int(found[alias])) for alias in order}
 
 
 def at_alias(client: MlflowClient, name: str, alias: str) -> Version | None:
