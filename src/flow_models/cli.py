@@ -185,25 +185,34 @@ def posterior(
     show(_commands().posterior(model, observation, output, number=number, seed=seed), as_json=as_json)
 
 
+Reason = Annotated[str | None, typer.Option("--reason", help="Why; kept with the version.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; default: git's user.name, or the system's user.")]
+
+
 @app.command()
 def promote(
     version: Annotated[int | None, typer.Option(help="Default: the challenger.")] = None,
+    reason: Reason = None,
+    by: By = None,
     name: Name = None,
     params: Params = PARAMS,
     as_json: Json = False,
 ) -> None:
-    """Make a version the champion, whatever the gate said."""
+    """Make a version the champion; one that did not pass the gate needs a --reason."""
     from flow_models import commands
 
-    show(commands.promote(_settings(params), name=name, version=version), as_json=as_json)
+    done = commands.promote(_settings(params), name=name, version=version, reason=reason, by=by)
+    show(done, as_json=as_json)
 
 
 @app.command()
-def rollback(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
+def rollback(
+    reason: Reason = None, by: By = None, name: Name = None, params: Params = PARAMS, as_json: Json = False
+) -> None:
     """Make the previous champion the champion again."""
     from flow_models import commands
 
-    show(commands.rollback(_settings(params), name=name), as_json=as_json)
+    show(commands.rollback(_settings(params), name=name, reason=reason, by=by), as_json=as_json)
 
 
 @app.command()

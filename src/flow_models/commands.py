@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,28 +14,39 @@ if TYPE_CHECKING:
     from flow_models.model import FlowModel
 
 
-def promote(settings: Settings, *, name: str | None = None, version: int | None = None) -> dict[str, Any]:
-    """Make a version, or the challenger, the champion; a person's decision, not the gate's.
+def promote(
+    settings: Settings,
+    *,
+    name: str | None = None,
+    version: int | None = None,
+    reason: str | None = None,
+    by: str | None = None,
+) -> dict[str, Any]:
+    """Make a version, or the challenger, the champion; a person's decision, which is written down.
 
     Raises:
-        FlowModelsError: if there is no such version.
+        FlowModelsError: if there is no such version, or it did not pass the gate and no reason is given.
     """
-    from flow_models.registry import promotion, tracking
+    from flow_models.registry import promotion, provenance, tracking
 
-    name = name or settings.register_.name
-    return {"name": name, "champion": promotion.promote(tracking.connect_to_existing(), name, version=version).number}
+    name, by = name or settings.register_.name, by or provenance.person()
+    made = promotion.promote(tracking.connect_to_existing(), name, version=version, reason=reason, by=by)
+    return {"name": name, "champion": made.number, "by": by}
 
 
-def rollback(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
+def rollback(
+    settings: Settings, *, name: str | None = None, reason: str | None = None, by: str | None = None
+) -> dict[str, Any]:
     """Make the previous champion the champion again.
 
     Raises:
         FlowModelsError: if there is no previous champion.
     """
-    from flow_models.registry import promotion, tracking
+    from flow_models.registry import promotion, provenance, tracking
 
-    name = name or settings.register_.name
-    return {"name": name, "champion": promotion.rollback(tracking.connect_to_existing(), name).number}
+    name, by = name or settings.register_.name, by or provenance.person()
+    made = promotion.rollback(tracking.connect_to_existing(), name, reason=reason, by=by)
+    return {"name": name, "champion": made.number, "by": by}
 
 
 def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
@@ -54,6 +66,7 @@ def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
             "data": each.tags.get("data.digest"),
             "commit": each.tags.get("git.commit"),
             "gate": each.tags.get("gate"),
+            "promoted": _promoted(each.tags),
         }
         for alias, each in versions.items()
     }
@@ -119,6 +132,12 @@ def load(uri: str | Path) -> FlowModel:
     from flow_models.registry.load import resolve
 
     return FlowModel.load(resolve(uri))
+
+
+def _promoted(tags: Mapping[str, str]) -> str | None:
+    """When, by whom and why; None if the version never was."""
+    said = [tags.get(f"promoted.{key}") for key in ("at", "by", "reason")]
+    return None if said[0] is None else "{} by {}: {}".format(*said)
 
 
 def _read_json(path: Path, remedy: str) -> dict[str, Any]:

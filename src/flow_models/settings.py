@@ -182,6 +182,7 @@ class RegisterSettings(Section):
     name: str = "flow-models"
     gate: dict[str, Bound] = {}
     max_regression: float = Field(0.05, ge=0)
+    max_inversion_error: float = Field(2e-3, gt=0)
 
 
 class Settings(Section):

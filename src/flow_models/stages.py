@@ -7,7 +7,7 @@ before training are in ``data_stages``.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,8 @@ from flow_models.settings import Settings, fingerprint
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from flow_models.model import FlowModel
+    from flow_models.registry.gate import Decision
     from flow_models.registry.promotion import Version
     from flow_models.registry.provenance import Provenance
     from flow_models.training import Outcome
@@ -116,7 +118,8 @@ def register(settings: Settings) -> Registered:
     from flow_models.registry import package, promotion, runs, tracking
     from flow_models.saved_model import export
 
-    served = find_application(settings.application).serve(settings, FlowModel.load(settings.model_folder))
+    model = FlowModel.load(settings.model_folder)
+    served = find_application(settings.application).serve(settings, model)
     client = tracking.connect()
     made_from = _provenance(settings)
     run_id = runs.log_run(client, settings, made_from, tags={"validation": "passed"})
@@ -126,7 +129,15 @@ def register(settings: Settings) -> Registered:
         uri = package.log_model(run_id, saved_model=serving, flow_model=settings.model_folder, example=served.example)
     name = settings.register_.name
     version = promotion.register_version(client, name, model_uri=uri, run_id=run_id, tags=made_from.tags())
-    registered = _decide(settings, client, version)
+    decision = _decide(settings, client, version, model)
+    registered = Registered(
+        name=name,
+        version=version.number,
+        alias=promotion.CHAMPION if decision.passed else promotion.CHALLENGER,
+        passed=decision.passed,
+        reasons=decision.reasons,
+        run_id=run_id,
+    )
     with complete_file(settings.report_folder / runs.REGISTERED) as unfinished:
         unfinished.write_text(json.dumps(asdict(registered), indent=2) + "\n", encoding="utf-8")
     return registered
@@ -144,30 +155,29 @@ def _listeners(settings: Settings, run: Path) -> list[Listener]:
     return [mlflow, TensorBoard(TENSORBOARD / settings.label / run.name)]
 
 
-def _decide(settings: Settings, client: MlflowClient, version: Version) -> Registered:
-    """Promote the version if it passes the gate, and store the reasons with it."""
+def _decide(settings: Settings, client: MlflowClient, version: Version, model: FlowModel) -> Decision:
+    """Judge the version beside the champion, store why, and promote it if it passed; again if another was faster."""
+    from flow_models.applications import find_application
     from flow_models.registry import promotion
-    from flow_models.registry.gate import gate
+    from flow_models.registry.gate import Trial, gate
     from flow_models.registry.runs import METRICS, read_metrics
+    from flow_models.registry.trial import meet
 
-    wanted = settings.register_
-    champion = promotion.at_alias(client, wanted.name, promotion.CHAMPION)
-    # Likelihoods compare on the same images only.
-    comparable = champion is not None and champion.tags.get("data.shards") == version.tags["data.shards"]
-    metrics = champion.metrics if champion is not None and comparable else None
-    measured = read_metrics(settings.report_folder / METRICS)
-    decision = gate(measured, wanted.gate, metrics, max_regression=wanted.max_regression)
-    promotion.record_decision(client, wanted.name, version, decision)
-    if decision.passed:
-        promotion.promote(client, wanted.name, version=version.number)
-    return Registered(
-        name=wanted.name,
-        version=version.number,
-        alias=promotion.CHAMPION if decision.passed else promotion.CHALLENGER,
-        passed=decision.passed,
-        reasons=decision.reasons,
-        run_id=version.run_id,
+    name, metrics = settings.register_.name, read_metrics(settings.report_folder / METRICS)
+    frozen = find_application(settings.application).frozen(settings, model)
+    measured = Trial(
+        digest=frozen.digest,
+        unit=frozen.unit,
+        losses=frozen.losses(model),
+        inversion_error=frozen.inversion_error(model),
     )
+    while True:
+        champion, place = promotion.champion_and_place(client, name)
+        opponent = None if champion is None else meet(name, champion, challenger=version, frozen=frozen)
+        decision = gate(metrics, replace(measured, champion=opponent), settings.register_)
+        promotion.record_decision(client, name, version, decision)
+        if not decision.passed or promotion.promote_after(client, name, version, after=place):
+            return decision
 
 
 def _facts(settings: Settings) -> dict[str, str]:

@@ -73,16 +73,17 @@ def client(mlflow_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mlfl
 def test_versions_go_from_challenger_to_champion_and_back(client: MlflowClient, versions: list[int]) -> None:
     first, second = versions
     assert {alias: each.number for alias, each in status(client, NAME).items()} == {"challenger": second}
-    promote(client, NAME, version=first)
-    promote(client, NAME)
+    promote(client, NAME, version=first, by="Ada", reason="the first")
+    promote(client, NAME, by="Ada", reason="the second")
     found = status(client, NAME)
     assert {alias: each.number for alias, each in found.items()} == {
         "champion": second,
         "challenger": second,
         "previous": first,
     }
-    assert found["champion"].tags == {"data.digest": "abc"}
-    assert rollback(client, NAME).number == first
+    assert found["champion"].tags["data.digest"] == "abc"
+    assert found["champion"].tags["promoted.reason"] == "the second"
+    assert rollback(client, NAME, by="Ada").number == first
 
 
 def test_the_packaged_model_and_the_flow_in_it_agree(client: MlflowClient, versions: list[int]) -> None:

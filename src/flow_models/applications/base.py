@@ -19,6 +19,7 @@ from flow_models.report.theme import png
 from flow_models.settings import Settings
 
 if TYPE_CHECKING:
+    from flow_models.evaluation.frozen import FrozenSet
     from flow_models.model import FlowModel
     from flow_models.saved_model import Serving
     from flow_models.training import TrainingData
@@ -47,6 +48,14 @@ class Application(Protocol):
 
     def serve(self, settings: Settings, model: FlowModel) -> Served:
         """What others call of the model, and an example to try it on.
+
+        Raises:
+            FlowModelsError: if the data are missing.
+        """
+        ...
+
+    def frozen(self, settings: Settings, model: FlowModel) -> FrozenSet:
+        """The examples on which the model is compared with the champion; none was trained on.
 
         Raises:
             FlowModelsError: if the data are missing.

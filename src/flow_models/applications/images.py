@@ -14,6 +14,7 @@ from flow_models.data.manifest import manifest_digest, read_manifest
 from flow_models.data.pipeline import Split, load_split, training_batches
 from flow_models.data.shards import Index, read_index
 from flow_models.errors import FlowModelsError
+from flow_models.evaluation.frozen import FrozenSet
 from flow_models.evaluation.likelihood import dequantise
 from flow_models.settings import MANIFEST, SHARDS, Settings
 
@@ -71,6 +72,17 @@ class ImageApplication:
         expected = log_density(settings, model, holdout, name="holdout").mean()
         serving = ImageServing(model, noise=noise, expected_log_prob=float(expected))
         return Served(serving, example=holdout.images[:2])
+
+    def frozen(self, settings: Settings, model: FlowModel) -> FrozenSet:
+        """The inliers of val/, with the noise that evaluation uses.
+
+        Raises:
+            FlowModelsError: if the shards are missing.
+        """
+        val, inliers = load_split(SHARDS, "val"), read_index(SHARDS).inliers
+        images = val.images[np.isin(val.classes, inliers)]
+        noise = dequantise(np.zeros((1, *model.event_shape), np.uint8), seed=settings.seed)[0]
+        return FrozenSet(x=images, noise=noise, batch_size=settings.evaluate.batch_size)
 
     def digests(self, settings: Settings) -> Digests:
         """What the model was made from."""

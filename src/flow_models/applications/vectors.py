@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from flow_models.applications.base import Blueprint, Digests, Evaluation, Lesson, Served, class_base, one_hot
 from flow_models.data.tables import Columns, Rows, Table, make_table, read_table
 from flow_models.errors import FlowModelsError
+from flow_models.evaluation.frozen import FrozenSet
 from flow_models.settings import Settings, VectorSettings
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
 
 TRAIN, TEST = 0, 1  # which stream of random numbers; fresh epochs follow
+AT_ONCE = 10_000  # rows scored
 FIRST = 20_000  # rows that correlations are taken from; those of a batch would be noise
 
 
@@ -109,6 +111,12 @@ class VectorApplication(ABC):
         labels = table.rows("train").labels
         shares = [] if labels is None else (np.bincount(labels) / len(labels)).tolist()
         return Served(VectorServing(model, shares=shares), example=some.x[:2])
+
+    def frozen(self, settings: Settings, model: FlowModel) -> FrozenSet:
+        """The test rows, with their observations where there are any; ε is among them if the model has it."""
+        rows = read_table(settings.prepared_folder).rows("test")
+        x = np.hstack([rows.x, rows.noise]) if model.partition.noise else rows.x
+        return FrozenSet(x=x, context=rows.y if rows.y.shape[1] else None, batch_size=AT_ONCE)
 
     def digests(self, settings: Settings) -> Digests:
         """What the model was made from."""

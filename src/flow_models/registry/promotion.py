@@ -5,6 +5,8 @@ Aliases of the registered model, in MLflow's sense:
 - ``challenger``: the newest version, on trial;
 - ``champion``: the one in use;
 - ``previous``: the champion before it, to which ``rollback`` returns.
+
+Who made which version champion, and why, is in ``history``.
 """
 
 from __future__ import annotations
@@ -18,20 +20,24 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from flow_models.errors import FlowModelsError
+from flow_models.registry import aliases, history
+from flow_models.registry.aliases import MISSING, set_tags, settle, stand
 from flow_models.registry.gate import Decision
 from flow_models.registry.tracking import explained
 
-CHAMPION = "champion"
-CHALLENGER = "challenger"
-PREVIOUS = "previous"
+CHAMPION, CHALLENGER, PREVIOUS = aliases.CHAMPION, "challenger", aliases.PREVIOUS
+DECISION = "gate.json"  # among the artifacts of the version's run
+GATE, PASSED, FAILED = "gate", "passed", "failed"
+_PASSED_GATE = "passed the gate"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One version of a registered model: its number, its run, its tags and what its run measured."""
+    """One version of a registered model: its number, its run and the run's application, its tags and measures."""
 
     number: int
     run_id: str
+    application: str | None
     tags: dict[str, str]
     metrics: dict[str, float]
 
@@ -53,50 +59,127 @@ def register_version(
         return _describe(client, made)
 
 
-def promote(client: MlflowClient, name: str, *, version: int | None = None) -> Version:
-    """Make a version the champion; without a number, the challenger.
+def promote(
+    client: MlflowClient, name: str, *, by: str, version: int | None = None, reason: str | None = None
+) -> Version:
+    """Make a version the champion as a person wishes; without a number, the challenger.
 
-    The present champion becomes ``previous`` first and ``champion`` moves last, so that one is in use
-    at every moment. Promoting the champion changes nothing.
+    Promoting the champion changes nothing.
+
+    Args:
+        client: of the store.
+        name: of the registered model.
+        by: who wishes it.
+        version: its number.
+        reason: why; a version that passed the gate needs none.
 
     Raises:
-        FlowModelsError: if there is no such version.
+        FlowModelsError: if there is no such version, or it did not pass the gate and no reason is given.
     """
+    now = stand(client, name)
     chosen = _numbered(client, name, version) if version is not None else _required(client, name, CHALLENGER)
-    champion = at_alias(client, name, CHAMPION)
-    if champion is not None and champion.number == chosen.number:
+    if chosen.number == now.champion:
         return chosen
+    verdict = chosen.tags.get(GATE)
+    if verdict != PASSED and not reason:
+        raise FlowModelsError(
+            f"{name} version {chosen.number}: {'failed the gate' if verdict else 'was not judged by the gate'}; "
+            "say why it should be champion all the same: --reason TEXT"
+        )
     with explained(f"promote {name} version {chosen.number}"):
-        if champion is not None:
-            client.set_registered_model_alias(name, PREVIOUS, str(champion.number))
-        client.set_registered_model_alias(name, CHAMPION, str(chosen.number))
+        why = reason or _PASSED_GATE
+        history.add(client, name, version=chosen.number, kind="promotion", after=None, by=by, reason=why)
+        settle(client, name)
     return chosen
 
 
+def champion_and_place(client: MlflowClient, name: str) -> tuple[Version | None, int]:
+    """Whom a challenger is to be compared with, and the place in the history, for ``promote_after``.
+
+    Not from the alias, which somebody who promotes at this moment may just be moving. None if there is no champion,
+    or its version was deleted.
+
+    Raises:
+        FlowModelsError: if the store refuses.
+    """
+    now = stand(client, name)
+    if now.champion is None:
+        return None, now.place
+    try:
+        return _describe(client, client.get_model_version(name, str(now.champion))), now.place
+    except MlflowException as error:
+        if error.error_code in MISSING:
+            return None, now.place
+        raise FlowModelsError(f"look up the champion of {name}: {' '.join(str(error).split())}") from error
+
+
+def promote_after(client: MlflowClient, name: str, version: Version, *, after: int) -> bool:
+    """Make a version that the gate let through the champion, unless the champion has changed since.
+
+    Args:
+        client: of the store.
+        name: of the registered model.
+        version: that passed.
+        after: the place in the history at which it was judged.
+
+    Returns:
+        Whether it is champion now; if not, it was compared with one that no longer is.
+    """
+    with explained(f"promote {name} version {version.number}"):
+        made = history.add(
+            client, name, version=version.number, kind="promotion", after=after, by=GATE, reason=_PASSED_GATE
+        )
+        now = settle(client, name)
+    return now.includes(made)
+
+
 def record_decision(client: MlflowClient, name: str, version: Version, decision: Decision) -> None:
-    """Keep the gate's decision and its reasons as tags of the version.
+    """Keep the gate's decision, its numbers and its reasons as tags of the version and as ``gate.json`` of the run.
 
     Raises:
         FlowModelsError: if MLflow refuses.
     """
     with explained(f"record the gate's decision on {name} version {version.number}"):
-        verdict = "passed" if decision.passed else "failed"
-        for tag, value in {"gate": verdict, "gate.reasons": "\n".join(decision.reasons)}.items():
-            client.set_model_version_tag(name, str(version.number), tag, value)
+        client.log_dict(version.run_id, decision.to_json(), DECISION)
+        tags = {"gate.reasons": "\n".join(decision.reasons), "gate.data": decision.data, **_compared(decision)}
+        # The verdict last: what has one has its reasons.
+        tags[GATE] = PASSED if decision.passed else FAILED
+        set_tags(client, name, version.number, tags)
 
 
-def rollback(client: MlflowClient, name: str) -> Version:
+def _compared(decision: Decision) -> dict[str, str]:
+    """With whom, and how it came out; ``none`` where nothing was compared, for an earlier decision may have been."""
+    difference = decision.difference
+    numbers = ("none", "none", "none")
+    if difference is not None:
+        mean = f"{difference.mean:.6g} {decision.unit}"
+        numbers = (mean, f"{difference.lower:.6g} to {difference.upper:.6g}", str(difference.number))
+    champion = "none" if decision.champion is None else str(decision.champion)
+    return dict(
+        zip(("gate.champion", "gate.difference", "gate.interval", "gate.examples"), (champion, *numbers), strict=True)
+    )
+
+
+def rollback(client: MlflowClient, name: str, *, by: str, reason: str | None = None) -> Version:
     """Make the previous champion the champion again; the one that is left keeps the tag ``rolled_back``.
 
     Raises:
-        FlowModelsError: if there is no previous champion.
+        FlowModelsError: if there is no previous champion, or the champion changed at the same time.
     """
-    previous, champion = _required(client, name, PREVIOUS), at_alias(client, name, CHAMPION)
+    now = stand(client, name)
+    previous = _required(client, name, PREVIOUS)
     with explained(f"roll {name} back to version {previous.number}"):
-        client.set_registered_model_alias(name, CHAMPION, str(previous.number))
-        client.delete_registered_model_alias(name, PREVIOUS)
-        if champion is not None and champion.number != previous.number:
-            client.set_model_version_tag(name, str(champion.number), "rolled_back", "true")
+        made = history.add(
+            client,
+            name,
+            version=previous.number,
+            kind="rollback",
+            after=now.place,
+            by=by,
+            reason=reason or "none given",
+        )
+        if not settle(client, name).includes(made):
+            raise FlowModelsError(f"{name}: the champion changed at the same time; look at `flow-models status` again")
     return previous
 
 
@@ -107,9 +190,9 @@ def status(client: MlflowClient, name: str) -> dict[str, Version]:
         FlowModelsError: if no model of that name is registered.
     """
     with explained(f"look up the model {name}"):
-        aliases = client.get_registered_model(name).aliases
-        order = sorted(aliases, key=lambda alias: (alias != CHAMPION, alias))
-        return {alias: _numbered(client, name, int(aliases[alias])) for alias in order}
+        found = client.get_registered_model(name).aliases
+        order = sorted(found, key=lambda alias: (alias != CHAMPION, alias))
+        return {alias: _numbered(client, name, int(found[alias])) for alias in order}
 
 
 def at_alias(client: MlflowClient, name: str, alias: str) -> Version | None:
@@ -117,7 +200,7 @@ def at_alias(client: MlflowClient, name: str, alias: str) -> Version | None:
     try:
         found = client.get_model_version_by_alias(name, alias)
     except MlflowException as error:
-        if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
+        if error.error_code in MISSING:
             return None
         raise FlowModelsError(f"look up {name}@{alias}: {' '.join(str(error).split())}") from error
     return _describe(client, found)
@@ -146,10 +229,11 @@ def _numbered(client: MlflowClient, name: str, number: int) -> Version:
 
 
 def _describe(client: MlflowClient, version: ModelVersion) -> Version:
-    metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
+    data = client.get_run(version.run_id).data if version.run_id else None
     return Version(
         number=int(version.version),
         run_id=version.run_id or "",
+        application=data.params.get("application") if data else None,
         tags=dict(version.tags),
-        metrics=dict(metrics),
+        metrics=dict(data.metrics) if data else {},
     )

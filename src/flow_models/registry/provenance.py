@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import subprocess
@@ -64,6 +65,14 @@ def provenance(source: str, *, manifest: str, shards: str) -> Provenance:
         manifest=manifest,
         shards=shards,
     )
+
+
+def person() -> str:
+    """Who is at work here, as git or else the system knows them."""
+    try:
+        return _git("config", "user.name") or getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user without a name
+        return UNKNOWN
 
 
 def _commit() -> str:

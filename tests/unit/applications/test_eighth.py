@@ -9,7 +9,8 @@ import mlflow
 import numpy as np
 import pytest
 
-from flow_models import data_stages, stages
+from flow_models import commands, data_stages, stages
+from flow_models.applications import find_application
 from flow_models.applications.base import Evaluation
 from flow_models.applications.sources import rows
 from flow_models.applications.vectors import VectorApplication
@@ -57,7 +58,39 @@ def test_an_application_of_ones_own_goes_through_the_pipeline(
     conditioning: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = Settings.model_validate(
+    settings = small(conditioning)
+    assert data_stages.simulate(settings).rows == 450
+    assert stages.train(settings).epochs == 2
+    assert np.isfinite(stages.evaluate(settings)["negative_log_likelihood"])
+    if conditioning == "context":  # MLflow takes seconds; a model of parts is packaged alike
+        registered = stages.register(settings)
+        assert (registered.name, registered.alias) == ("beacon", "champion")
+        assert (tmp_path / "reports/test_eighth/report.html").is_file()
+        assert_that_a_worse_model_stays_challenger(settings)
+
+
+def assert_that_a_worse_model_stays_challenger(settings: Settings) -> None:
+    """Whatever its metrics say: they are those of the champion here, and the bounds let it through."""
+    history = (settings.model_folder / "history.csv").read_text()
+    lesson = find_application(settings.application).learn(settings)
+    mistaken, (x, y) = lesson.blueprint.build(), lesson.data.holdout
+    mistaken.initialise(100 * x, y)  # metres for hectometres
+    mistaken.save(settings.model_folder)
+    (settings.model_folder / "history.csv").write_text(history)
+    registered = stages.register(settings)
+    assert (registered.version, registered.alias, registered.passed) == (2, "challenger", False)
+    (failed,) = [reason for reason in registered.reasons if reason.startswith("failed")]
+    assert "nats against the champion, version 1, 95% interval" in failed
+    assert "passed: inputs are those of the champion, version 1" in registered.reasons
+
+    champion, challenger = (commands.status(settings)[alias] for alias in ("champion", "challenger"))
+    assert (champion["version"], champion["gate"]) == (1, "passed")
+    assert champion["promoted"].endswith(" by gate: passed the gate")
+    assert (challenger["version"], challenger["gate"], challenger["promoted"]) == (2, "failed", None)
+
+
+def small(conditioning: str) -> Settings:
+    return Settings.model_validate(
         {
             "application": "tests.unit.applications.test_eighth",
             "simulation": {"train": 400, "test": 50},
@@ -67,10 +100,3 @@ def test_an_application_of_ones_own_goes_through_the_pipeline(
             "register": {"name": "beacon", "gate": {"negative_log_likelihood": {"max": 1000.0}}},
         }
     )
-    assert data_stages.simulate(settings).rows == 450
-    assert stages.train(settings).epochs == 2
-    assert np.isfinite(stages.evaluate(settings)["negative_log_likelihood"])
-    if conditioning == "context":  # MLflow takes seconds; a model of parts is packaged alike
-        registered = stages.register(settings)
-        assert (registered.name, registered.alias) == ("beacon", "champion")
-        assert (tmp_path / "reports/test_eighth/report.html").is_file()

@@ -22,7 +22,7 @@ def champion(client: MlflowClient, saved_model: Path, images: np.ndarray) -> str
     run_id = client.create_run(experiment_id(client, "image_anomaly")).info.run_id
     uri = log_model(run_id, saved_model=saved_model, flow_model=Settings().model_folder, example=images)
     register_version(client, "flow-models", model_uri=uri, run_id=run_id, tags={})
-    promote(client, "flow-models")
+    promote(client, "flow-models", by="Ada", reason="a test")
     return CHAMPION
 
 

@@ -2,15 +2,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
 from flow_models.errors import FlowModelsError
-from flow_models.registry.gate import Decision
+from flow_models.evaluation.paired import Difference
+from flow_models.registry import history
+from flow_models.registry.gate import Check, Decision
 from flow_models.registry.promotion import (
     Version,
     at_alias,
+    champion_and_place,
     promote,
+    promote_after,
     record_decision,
     register_version,
     rollback,
@@ -22,16 +27,23 @@ NAME = "flow-models"
 Register = Callable[..., Version]
 
 
+PASSED = Decision(checks=[Check("bits_per_dim", True, "bits_per_dim 3, wanted at most 6")])
+FAILED = Decision(checks=[Check("bits_per_dim", False, "bits_per_dim 9, wanted at most 6")])
+
+
 @pytest.fixture
 def register(client: MlflowClient) -> Register:
-    """Registers versions that hold nothing but their tags and metrics."""
+    """Registers versions that hold nothing but their tags and metrics, and passed the gate unless told otherwise."""
 
-    def make(bits_per_dim: float = 3.0) -> Version:
+    def make(bits_per_dim: float = 3.0, *, decision: Decision | None = PASSED) -> Version:
         run_id = client.create_run(experiment_id(client, "image_anomaly")).info.run_id
         client.log_metric(run_id, "bits_per_dim", bits_per_dim)
         model = client.create_logged_model(experiment_id(client, "image_anomaly"), source_run_id=run_id)
         client.finalize_logged_model(model.model_id, "READY")
-        return register_version(client, NAME, model_uri=model.model_uri, run_id=run_id, tags={"data.shards": "abc"})
+        made = register_version(client, NAME, model_uri=model.model_uri, run_id=run_id, tags={"data.shards": "abc"})
+        if decision is not None:
+            record_decision(client, NAME, made, decision)
+        return made
 
     return make
 
@@ -41,66 +53,150 @@ def numbers(client: MlflowClient) -> dict[str, int]:
 
 
 def test_a_new_version_is_the_challenger_with_its_tags_and_metrics(client: MlflowClient, register: Register) -> None:
-    register(2.5)
+    register(2.5, decision=None)
     found = status(client, NAME)["challenger"]
     assert (found.number, found.tags, found.metrics) == (1, {"data.shards": "abc"}, {"bits_per_dim": 2.5})
 
 
 def test_promotion_keeps_the_champion_before_as_previous(client: MlflowClient, register: Register) -> None:
     register()
-    assert promote(client, NAME).number == 1
+    assert promote(client, NAME, by="Ada").number == 1
     assert numbers(client) == {"champion": 1, "challenger": 1}
     register()
-    assert promote(client, NAME).number == 2
+    assert promote(client, NAME, by="Ada").number == 2
     assert numbers(client) == {"champion": 2, "challenger": 2, "previous": 1}
 
 
 def test_promoting_the_champion_again_changes_nothing(client: MlflowClient, register: Register) -> None:
     for _ in range(2):
         register()
-        promote(client, NAME)
-    promote(client, NAME)
+        promote(client, NAME, by="Ada")
+    promote(client, NAME, by="Grace", reason="again")
     assert numbers(client)["previous"] == 1
+    assert status(client, NAME)["champion"].tags["promoted.by"] == "Ada"
 
 
 def test_a_version_can_be_promoted_by_its_number(client: MlflowClient, register: Register) -> None:
     register()
     register()
-    promote(client, NAME, version=1)
+    promote(client, NAME, by="Ada", version=1)
     assert numbers(client) == {"champion": 1, "challenger": 2}
 
 
-def test_rollback_returns_to_the_previous_champion_once(client: MlflowClient, register: Register) -> None:
+@pytest.mark.parametrize(("decision", "why"), [(FAILED, "failed the gate"), (None, "was not judged by the gate")])
+def test_a_version_that_did_not_pass_needs_a_reason_which_stays_with_it(
+    decision: Decision | None, why: str, client: MlflowClient, register: Register
+) -> None:
+    register(decision=decision)
+    with pytest.raises(FlowModelsError, match=f"version 1: {why}; .* --reason TEXT") as caught:
+        promote(client, NAME, by="Ada")
+    assert "\n" not in str(caught.value)
+    assert numbers(client) == {"challenger": 1}
+    promote(client, NAME, by="Ada", reason="the bound was wrong")
+    tags = status(client, NAME)["champion"].tags
+    assert (tags["promoted.by"], tags["promoted.reason"]) == ("Ada", "the bound was wrong")
+    assert tags["promoted.at"].startswith("20")
+
+
+def test_rollback_returns_to_the_previous_champion_once_and_says_who_and_why(
+    client: MlflowClient, register: Register
+) -> None:
     for _ in range(2):
         register()
-        promote(client, NAME)
-    assert rollback(client, NAME).number == 1
+        promote(client, NAME, by="Ada")
+    assert rollback(client, NAME, by="Grace", reason="alarms").number == 1
     assert numbers(client) == {"champion": 1, "challenger": 2}
-    assert status(client, NAME)["challenger"].tags["rolled_back"] == "true"
-    with pytest.raises(FlowModelsError, match="no version is previous"):
-        rollback(client, NAME)
-
-
-def test_the_gates_decision_and_reasons_stay_with_the_version(client: MlflowClient, register: Register) -> None:
-    decision = Decision(passed=False, reasons=["failed: bits_per_dim 9, wanted at most 6", "passed: all else"])
-    record_decision(client, NAME, register(), decision)
     tags = status(client, NAME)["challenger"].tags
-    assert (tags["gate"], tags["gate.reasons"].splitlines()) == ("failed", decision.reasons)
+    assert (tags["rolled_back"], tags["rolled_back.by"], tags["rolled_back.reason"]) == ("true", "Grace", "alarms")
+    with pytest.raises(FlowModelsError, match="no version is previous"):
+        rollback(client, NAME, by="Grace")
+
+
+def test_the_gate_promotes_only_beside_the_champion_that_it_judged_by(client: MlflowClient, register: Register) -> None:
+    first, second = register(), register()
+    champion, place = champion_and_place(client, NAME)
+    assert champion is None
+    assert promote_after(client, NAME, first, after=place)
+    assert not promote_after(client, NAME, second, after=place)
+    champion, place = champion_and_place(client, NAME)
+    assert champion is not None
+    assert champion.number == first.number
+    assert promote_after(client, NAME, second, after=place)
+    assert numbers(client) == {"champion": 2, "challenger": 2, "previous": 1}
+    assert status(client, NAME)["champion"].tags["promoted.by"] == "gate"
+
+
+def test_the_gates_decision_numbers_and_reasons_stay_with_the_version_and_its_run(
+    client: MlflowClient, register: Register
+) -> None:
+    difference = Difference(mean=0.25, lower=0.125, upper=0.375, number=30)
+    decision = Decision(
+        checks=[*FAILED.checks, *PASSED.checks], data="abc", unit="nats", champion=7, difference=difference
+    )
+    version = register(decision=decision)
+    tags = status(client, NAME)["challenger"].tags
+    assert {name: value for name, value in tags.items() if name.startswith("gate")} == {
+        "gate": "failed",
+        "gate.reasons": "failed: bits_per_dim 9, wanted at most 6\npassed: bits_per_dim 3, wanted at most 6",
+        "gate.data": "abc",
+        "gate.champion": "7",
+        "gate.difference": "0.25 nats",
+        "gate.interval": "0.125 to 0.375",
+        "gate.examples": "30",
+    }
+    assert mlflow.artifacts.load_dict(f"runs:/{version.run_id}/gate.json") == decision.to_json()
+
+
+def test_a_champion_from_before_there_was_a_history_is_written_down(client: MlflowClient, register: Register) -> None:
+    for _ in range(3):
+        register()
+    for alias, version in (("champion", "2"), ("previous", "1")):
+        client.set_registered_model_alias(NAME, alias, version)
+    promote(client, NAME, by="Ada")
+    assert numbers(client) == {"champion": 3, "challenger": 3, "previous": 2}
+    changes = [(each.version, each.kind, each.by) for each in history.read(client, NAME)]
+    assert changes == [(1, "found", "unknown"), (2, "found", "unknown"), (3, "promotion", "Ada")]
+
+
+def test_a_champion_that_was_made_by_hand_is_written_down_and_previous_is_true(
+    client: MlflowClient, register: Register
+) -> None:
+    for _ in range(3):
+        register()
+    promote(client, NAME, by="Ada", version=1)
+    client.set_registered_model_alias(NAME, "champion", "2")
+    promote(client, NAME, by="Ada", version=3)
+    assert numbers(client) == {"champion": 3, "challenger": 3, "previous": 2}
+
+
+def test_a_champion_that_was_deleted_stands_in_nobodys_way(client: MlflowClient, register: Register) -> None:
+    for _ in range(3):
+        register()
+    promote(client, NAME, by="Ada", version=1)
+    client.delete_model_version(NAME, "1")
+    champion, place = champion_and_place(client, NAME)
+    assert champion is None
+    assert promote_after(client, NAME, register(), after=place)
+    assert numbers(client) == {"champion": 4, "challenger": 4}
 
 
 def test_a_version_that_does_not_exist_is_refused_and_the_champion_stays(
     client: MlflowClient, register: Register
 ) -> None:
     register()
-    promote(client, NAME)
+    promote(client, NAME, by="Ada")
     with pytest.raises(FlowModelsError, match="version 7"):
-        promote(client, NAME, version=7)
+        promote(client, NAME, by="Ada", version=7)
     assert numbers(client)["champion"] == 1
 
 
 def test_without_a_model_there_is_no_champion_and_a_clear_refusal(client: MlflowClient) -> None:
     assert at_alias(client, NAME, "champion") is None
-    for refused in (lambda: promote(client, NAME), lambda: rollback(client, NAME), lambda: status(client, NAME)):
+    for refused in (
+        lambda: promote(client, NAME, by="Ada"),
+        lambda: rollback(client, NAME, by="Ada"),
+        lambda: status(client, NAME),
+    ):
         with pytest.raises(FlowModelsError, match=NAME) as caught:
             refused()
         assert "\n" not in str(caught.value)

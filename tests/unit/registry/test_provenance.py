@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_models.registry.provenance import Provenance, provenance
+from flow_models.registry.provenance import Provenance, person, provenance
 
 LOCK = """
 schema: '2.0'
@@ -68,3 +68,11 @@ def test_in_an_image_without_git_the_commit_is_the_one_it_was_built_from(
     assert find().commit == "unknown"
     monkeypatch.setenv("FLOW_MODELS_COMMIT", "0123456789ab")
     assert find().commit == "0123456789ab"
+
+
+def test_a_person_is_who_git_or_else_the_system_says(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["git", "config", "user.name", "Ada Lovelace"], check=True)
+    assert person() == "Ada Lovelace"
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("LOGNAME", "ada")
+    assert person() == "ada"
