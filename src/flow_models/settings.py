@@ -155,6 +155,7 @@ class EvaluateSettings(Section):
     """What the report shows beside the measures."""
 
     batch_size: int = Field(256, ge=1)
+    alpha: Share = 0.05
     samples: int = Field(64, ge=1, le=1024)
     temperatures: list[Annotated[float, Field(ge=0)]] = [0.5, 0.7, 1.0]
     posteriors: int = Field(300, ge=20)

@@ -48,6 +48,7 @@ def train(settings: Settings) -> Outcome:
     """
     from flow_models import training
     from flow_models.applications import find_application
+    from flow_models.model import FlowModel
     from flow_models.training.memory import choose_reversible
     from flow_models.training.precision import Compute, choose_compute
     from flow_models.training.strategy import choose_replicas
@@ -65,7 +66,7 @@ def train(settings: Settings) -> Outcome:
     )
     with replicas.scope():
         model = blueprint.build(compute_dtype=compute.dtype, reversible=reversible)
-    return training.train(
+    outcome = training.train(
         model,
         lesson.data,
         settings.train,
@@ -76,6 +77,10 @@ def train(settings: Settings) -> Outcome:
         listeners=_listeners(settings, run) if replicas.chief else (),
         replicas=replicas,
     )
+    if lesson.finish is not None and replicas.chief:
+        # As it was saved: what trained in bfloat16 is measured in float32.
+        lesson.finish(FlowModel.load(settings.model_folder), settings.model_folder)
+    return outcome
 
 
 def evaluate(settings: Settings) -> dict[str, Any]:

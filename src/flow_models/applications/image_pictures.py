@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flow_models.applications.image_scores import SCORES, ScoredImages, ScoredSet
+from flow_models.applications.image_scores import ScoredImages, ScoredSet
 from flow_models.evaluation.latent import linear_path, principal_plane, spherical_path
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise
+from flow_models.evaluation.outlier_score import SCORES
 from flow_models.evaluation.outliers import roc_curve
 from flow_models.model import to_images
 from flow_models.report.charts import Curve, latent_scatter, roc_curves, score_histograms, training_history
@@ -22,11 +23,24 @@ from flow_models.settings import Settings
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
 
-SCORE_NAMES = dict(zip(SCORES, ("likelihood", "typicality", "input complexity", "PNG size alone"), strict=True))
+SCORE_NAMES = dict(
+    zip(
+        SCORES,
+        ("likelihood", "typicality", "input complexity", "density of states", "goodness of fit", "PNG size alone"),
+        strict=True,
+    )
+)
 _AXES = dict(
     zip(
         SCORES,
-        ("negative log-likelihood (nats)", "typicality (nats)", "input complexity (bits)", "PNG size (bits)"),
+        (
+            "negative log-likelihood (nats)",
+            "typicality (nats)",
+            "input complexity (bits)",
+            "density of states (nats)",
+            "goodness of fit of z (χ²)",
+            "PNG size (bits)",
+        ),
         strict=True,
     )
 )

@@ -20,8 +20,9 @@ from flow_models.applications.image_pictures import (
     samples,
     training_course,
 )
-from flow_models.applications.image_scores import SCORES, ScoredImages
+from flow_models.applications.image_scores import ScoredImages
 from flow_models.evaluation.likelihood import bits_per_dim
+from flow_models.evaluation.outlier_score import DEFAULT, SCORES
 from flow_models.report.page import Headline, Section, Table
 from flow_models.settings import Settings
 
@@ -39,11 +40,11 @@ def summary(metrics: Mapping[str, Any]) -> str:
     mean = metrics["mean_auroc"]
     if not mean:
         return f"{text} There are no outlier classes in val/, so outlier detection was not measured."
-    best = max((score for score in SCORES if score != "compressor"), key=lambda score: mean[score])
     kinds = "one set" if len(metrics["auroc"]) == 1 else f"{len(metrics['auroc'])} sets"
     return (
-        f"{text} Against {kinds} of outliers, {SCORE_NAMES[best]} separates best, with a mean AUROC of "
-        f"{mean[best]:.3f}; the size of the PNG file, which needs no model, has {mean['compressor']:.3f}."
+        f"{text} Against {kinds} of outliers, the {SCORE_NAMES[DEFAULT]} has a mean AUROC of {mean[DEFAULT]:.3f}; the "
+        f"likelihood alone has {mean['likelihood']:.3f}, and the size of the PNG file, which needs no model, "
+        f"{mean['compressor']:.3f}."
     )
 
 
