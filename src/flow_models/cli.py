@@ -173,6 +173,22 @@ def sample(
 
 
 @app.command()
+def score(
+    source: Annotated[str, typer.Argument(help="A folder or s3://bucket/prefix; its files at any depth.")],
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", help=".parquet, replaced when all is written.")],
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="Of alarms and false discoveries; default: 0.05.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score images: how outlying each is, its p-value, and which are outliers by Benjamini-Hochberg."""
+    if alpha is not None and not 0 < alpha < 1:
+        raise FlowModelsError(f"--alpha {alpha}: not between 0 and 1")
+    show(_commands().score(model, source, output, alpha=alpha), as_json=as_json)
+
+
+@app.command()
 def posterior(
     model: Model,
     observation: Annotated[Path, typer.Option("--observation", help="CSV or .npy, a row an observation.")],

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_models.errors import FlowModelsError
-from flow_models.settings import Settings
+from flow_models.settings import EvaluateSettings, Settings
 
 if TYPE_CHECKING:
+    from flow_models.applications.image_scoring import Scored
     from flow_models.model import FlowModel
 
 
@@ -88,6 +89,26 @@ def sample(
 
     files = write_samples(load(uri), folder, number=number, temperature=temperature, seed=seed, label=label)
     return {"samples": number, "folder": str(folder), "files": len(files)}
+
+
+def score(uri: str | Path, source: str, output: Path, *, alpha: float | None) -> Scored:
+    """Score the images of a folder or an address; see ``applications.image_scoring``.
+
+    Raises:
+        FlowModelsError: if there is no such model or source, or the model is not one of images.
+    """
+    from flow_models.applications.image_scoring import write_scores
+    from flow_models.evaluation.outlier_score import OutlierScore
+    from flow_models.model import FlowModel
+    from flow_models.registry.load import resolve
+
+    folder = resolve(uri)
+    model = FlowModel.load(folder)
+    if len(model.event_shape) == 1:
+        raise FlowModelsError(f"{uri}: a model of vectors; outlier scores are of images")
+    return write_scores(
+        model, OutlierScore.load(folder), source, output, alpha=EvaluateSettings().alpha if alpha is None else alpha
+    )
 
 
 def posterior(uri: str | Path, observations: Path, output: Path, *, number: int, seed: int) -> dict[str, Any]:
