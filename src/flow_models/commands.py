@@ -11,6 +11,7 @@ from flow_models.settings import EvaluateSettings, Settings
 
 if TYPE_CHECKING:
     from flow_models.applications.image_scoring import Scored
+    from flow_models.applications.interpolating import Interpolated
     from flow_models.model import FlowModel
 
 
@@ -78,7 +79,14 @@ def report(settings: Settings) -> dict[str, Any]:
 
 
 def sample(
-    uri: str | Path, folder: Path, *, number: int, temperature: float, seed: int, label: str | None
+    uri: str | Path,
+    folder: Path,
+    *,
+    number: int,
+    temperature: float,
+    seed: int,
+    label: str | None,
+    truncation: float | None = None,
 ) -> dict[str, Any]:
     """Draw from a model into a folder; see ``applications.drawing``.
 
@@ -87,8 +95,21 @@ def sample(
     """
     from flow_models.applications.drawing import write_samples
 
-    files = write_samples(load(uri), folder, number=number, temperature=temperature, seed=seed, label=label)
+    files = write_samples(
+        load(uri), folder, number=number, temperature=temperature, seed=seed, label=label, truncation=truncation
+    )
     return {"samples": number, "folder": str(folder), "files": len(files)}
+
+
+def interpolate(uri: str | Path, start: Path, end: Path, folder: Path, *, steps: int, linear: bool) -> Interpolated:
+    """What lies between two images; see ``applications.interpolating``.
+
+    Raises:
+        FlowModelsError: if there is no such model or image.
+    """
+    from flow_models.applications.interpolating import write_interpolation
+
+    return write_interpolation(load(uri), (start, end), folder, steps=steps, linear=linear)
 
 
 def score(uri: str | Path, source: str, output: Path, *, alpha: float | None) -> Scored:

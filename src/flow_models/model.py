@@ -127,6 +127,7 @@ class FlowModel(tf.Module):
         context: tf.Tensor | np.ndarray | None = None,
         seed: int | tf.Tensor = 0,
         temperature: float | tf.Tensor = 1.0,
+        truncation: float | None = None,
     ) -> tf.Tensor:
         """Draw ``(number, *event_shape)``; the same for the same seed.
 
@@ -134,11 +135,10 @@ class FlowModel(tf.Module):
         the one row of ``(1, context_width)``.
 
         ``temperature`` scales the latent draw (Kingma & Dhariwal 2018, section 6): below 1, more
-        typical and less varied.
+        typical and less varied. ``truncation`` bounds each latent before it is scaled, in deviations: it cuts the
+        tails off, and draws from what is left (Brock et al. 2019, section 3.1).
         """
-        noise = temperature * tf.random.stateless_normal(
-            [number, self.dimensions], seed=(seed, number), dtype=self.dtype
-        )
+        noise = temperature * self._noise([number, self.dimensions], seed=(seed, number), truncation=truncation)
         if context is None:
             return self.decode(self.base.place(noise))
         rows = tf.broadcast_to(tf.cast(context, self.dtype), [number, self.context_width])
@@ -176,6 +176,15 @@ class FlowModel(tf.Module):
         model = cls(**made_of, reversible=True)
         model._checkpoint().read(str(folder / WEIGHTS)).assert_consumed()
         return model
+
+    def _noise(
+        self, shape: list[int | tf.Tensor], *, seed: tuple[int | tf.Tensor, ...], truncation: float | None
+    ) -> tf.Tensor:
+        if truncation is None:
+            return tf.random.stateless_normal(shape, seed=seed, dtype=self.dtype)
+        half = 0.5 * math.erf(truncation / math.sqrt(2))
+        share = tf.random.stateless_uniform(shape, seed=seed, minval=0.5 - half, maxval=0.5 + half, dtype=self.dtype)
+        return tf.clip_by_value(tf.math.ndtri(share), -truncation, truncation)
 
     def _checkpoint(self) -> tf.train.Checkpoint:
         return tf.train.Checkpoint(bijector=self.bijector, base=self.base)
