@@ -55,7 +55,9 @@ def train(settings: Settings) -> Outcome:
 
     replicas = choose_replicas()
     lesson = find_application(settings.application).learn(settings)
-    made_with = fingerprint(lesson.digest, settings.model, settings.partition, settings.train, settings.seed)
+    made_with = fingerprint(
+        lesson.digest, settings.data.augmentation, settings.model, settings.partition, settings.train, settings.seed
+    )
     run, blueprint = CHECKPOINTS / settings.label / made_with, lesson.blueprint
     compute = Compute(**replicas.share_json(asdict(choose_compute(settings.train, run=run))))
     reversible = choose_reversible(

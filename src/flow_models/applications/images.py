@@ -42,12 +42,18 @@ class ImageApplication:
                 f"{SHARDS}: images are {index.shape}, but data in params.yaml says {settings.data.shape}; "
                 "prepare them anew"
             )
-        size, seed = settings.train.batch_size, settings.seed
+        size, seed, augmentation = settings.train.batch_size, settings.seed, settings.data.augmentation
         (holdout, _), latent = held_out(settings), self.latent(settings, index)
         classes: Sequence[str] = latent.get("about", {}).get("classes", ())
         data = training.TrainingData(
             batches=lambda epoch, skip: training_batches(
-                SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip, classes=classes
+                SHARDS,
+                batch_size=size,
+                seed=seed,
+                epoch=epoch,
+                skip=skip,
+                classes=classes,
+                augmentation=augmentation,
             ),
             steps_per_epoch=index.splits["train"].count // size,
             holdout=(holdout.images, one_hot(class_numbers(holdout, classes), len(classes)))
