@@ -116,7 +116,8 @@ def test_tables_say_what_the_plots_need(evaluation: Evaluation) -> None:
 
 def test_the_report_shows_every_picture_that_is_written(evaluation: Evaluation, settings: Settings) -> None:
     html = render_page(evaluation.page(verdict=Verdict(passed=True, sentence="Good"), facts={}, settings=settings))
-    assert html.count("<img") == len(evaluation.figures)
+    assert html.count("<figure") == len(evaluation.figures) + 1
+    assert html.count("<li data-values") == 20 + 10 + 15
     expected = {"roc", "histograms", "samples", "latent", "interpolation", "reconstruction", "likely"}
     assert expected | {"top_outliers_noise", "top_outliers_upside"} == set(evaluation.figures)
 
