@@ -180,7 +180,8 @@ def _write_table(
 def _write_images(drawn: Iterable[NDArray[Any]], folder: Path, about: Mapping[str, str]) -> None:
     from flow_models.model import to_images
 
-    index, shown = 0, []
+    shown: list[NDArray[np.uint8]] = []
+    index = 0
     for batch in drawn:
         images = to_images(batch)
         shown += list(images[: ON_THE_SHEET - len(shown)])

@@ -89,14 +89,10 @@ def most_outlying(name: str, outliers: ScoredSet) -> Picture:
         order = np.argsort(-outliers.scores[score], kind="stable")[:_ROW]
         rows[_AXES[score]] = outliers.images.images[order]
         labels[_AXES[score]] = [_short(value) for value in outliers.scores[score][order]]
-        if score == DEFAULT:
-            labels[_AXES[score]] = [
-                f"{text}, p {p:.2g}" for text, p in zip(labels[_AXES[score]], outliers.p_values[order], strict=True)
-            ]
     return Picture(
         image_rows(rows, labels=labels),
         f"Most outlying images of {name}",
-        "By each score, the highest first, with its value beneath; under the density of states the p-value too.",
+        "By each score, the highest first, with its value beneath.",
         f"Rows of the images of {name} that score highest.",
     )
 

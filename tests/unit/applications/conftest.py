@@ -8,6 +8,7 @@ from flow_models.applications.image_scores import fit_outlier_score
 from flow_models.data.manifest import build_manifest
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
+from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.settings import SHARDS, Settings
 
 SIDE = 4
@@ -77,10 +78,8 @@ def images() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def shards(
-    images: dict[str, np.ndarray], settings: Settings, model: Gauss, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """The working directory, with the prepared shards of the images and the fitted outlier score in it."""
+def shards(images: dict[str, np.ndarray], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with the prepared shards of the images in it."""
     monkeypatch.chdir(tmp_path)
     for folder, pictures in images.items():
         path = tmp_path / "data" / folder
@@ -98,5 +97,12 @@ def shards(
         inliers=[],
         megabytes=1,
     )
-    fit_outlier_score(settings, model).save(settings.model_folder)
     return tmp_path
+
+
+@pytest.fixture
+def score(settings: Settings, model: Gauss, shards: Path) -> OutlierScore:
+    """Fitted to the model, and beside where its weights would be."""
+    assert shards.is_dir()
+    fit_outlier_score(settings, model).save(settings.model_folder)
+    return OutlierScore.load(settings.model_folder)

@@ -12,7 +12,7 @@ from flow_models.evaluation.outlier_score import SCORES
 from flow_models.report.page import Verdict, render_page
 from flow_models.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("shards")
+pytestmark = pytest.mark.usefixtures("score")
 
 
 @pytest.fixture

@@ -16,13 +16,6 @@ from flow_models.evaluation.conformal import benjamini_hochberg
 from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("shards")
-
-
-@pytest.fixture
-def score(settings: Settings, shards: Path) -> OutlierScore:
-    return OutlierScore.load(settings.model_folder)
-
 
 def scored(
     model: Any, score: OutlierScore, source: str = "data/val", alpha: float = 0.3
