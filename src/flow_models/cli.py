@@ -163,13 +163,47 @@ def sample(
     number: Annotated[int, typer.Option("--number", min=1)] = 64,
     temperature: Annotated[float, typer.Option("--temperature", min=0.0, help="Below 1: more typical.")] = 1.0,
     label: Annotated[str | None, typer.Option("--label", help="The class to draw of; default: each in turn.")] = None,
+    truncation: Annotated[
+        float | None, typer.Option("--truncation", min=0.01, help="Largest latent, in deviations.")
+    ] = None,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
     """Draw from a model: PNG files and a contact sheet, or a table of vectors."""
-    commands = _commands()
-    drawn = commands.sample(model, output, number=number, temperature=temperature, seed=seed, label=label)
+    drawn = _commands().sample(
+        model, output, number=number, temperature=temperature, seed=seed, label=label, truncation=truncation
+    )
     show(drawn, as_json=as_json)
+
+
+@app.command()
+def interpolate(
+    start: Annotated[Path, typer.Argument(help="An image.")],
+    end: Annotated[Path, typer.Argument(help="Another.")],
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", help="A folder, replaced when all is written.")],
+    steps: Annotated[int, typer.Option("--steps", min=2, help="Images, the ends included.")] = 10,
+    linear: Annotated[bool, typer.Option("--linear", help="On the straight line, not on the great arc.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Draw what lies between two images, and say how exactly the two are reconstructed."""
+    show(_commands().interpolate(model, start, end, output, steps=steps, linear=linear), as_json=as_json)
+
+
+@app.command()
+def score(
+    source: Annotated[str, typer.Argument(help="A folder or s3://bucket/prefix; its files at any depth.")],
+    model: Model,
+    output: Annotated[Path, typer.Option("--output", help=".parquet, replaced when all is written.")],
+    alpha: Annotated[
+        float | None, typer.Option("--alpha", help="Of alarms and false discoveries; default: 0.05.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score images: how outlying each is, its p-value, and which are outliers by Benjamini-Hochberg."""
+    if alpha is not None and not 0 < alpha < 1:
+        raise FlowModelsError(f"--alpha {alpha}: not between 0 and 1")
+    show(_commands().score(model, source, output, alpha=alpha), as_json=as_json)
 
 
 @app.command()

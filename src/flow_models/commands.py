@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flow_models.errors import FlowModelsError
-from flow_models.settings import Settings
+from flow_models.settings import EvaluateSettings, Settings
 
 if TYPE_CHECKING:
+    from flow_models.applications.image_scoring import Scored
+    from flow_models.applications.interpolating import Interpolated
     from flow_models.model import FlowModel
 
 
@@ -90,7 +92,14 @@ def report(settings: Settings) -> dict[str, Any]:
 
 
 def sample(
-    uri: str | Path, folder: Path, *, number: int, temperature: float, seed: int, label: str | None
+    uri: str | Path,
+    folder: Path,
+    *,
+    number: int,
+    temperature: float,
+    seed: int,
+    label: str | None,
+    truncation: float | None = None,
 ) -> dict[str, Any]:
     """Draw from a model into a folder; see ``applications.drawing``.
 
@@ -99,8 +108,41 @@ def sample(
     """
     from flow_models.applications.drawing import write_samples
 
-    files = write_samples(load(uri), folder, number=number, temperature=temperature, seed=seed, label=label)
+    files = write_samples(
+        load(uri), folder, number=number, temperature=temperature, seed=seed, label=label, truncation=truncation
+    )
     return {"samples": number, "folder": str(folder), "files": len(files)}
+
+
+def interpolate(uri: str | Path, start: Path, end: Path, folder: Path, *, steps: int, linear: bool) -> Interpolated:
+    """What lies between two images; see ``applications.interpolating``.
+
+    Raises:
+        FlowModelsError: if there is no such model or image.
+    """
+    from flow_models.applications.interpolating import write_interpolation
+
+    return write_interpolation(load(uri), (start, end), folder, steps=steps, linear=linear)
+
+
+def score(uri: str | Path, source: str, output: Path, *, alpha: float | None) -> Scored:
+    """Score the images of a folder or an address; see ``applications.image_scoring``.
+
+    Raises:
+        FlowModelsError: if there is no such model or source, or the model is not one of images.
+    """
+    from flow_models.applications.image_scoring import write_scores
+    from flow_models.evaluation.outlier_score import OutlierScore
+    from flow_models.model import FlowModel
+    from flow_models.registry.load import resolve
+
+    folder = resolve(uri)
+    model = FlowModel.load(folder)
+    if len(model.event_shape) == 1:
+        raise FlowModelsError(f"{uri}: a model of vectors; outlier scores are of images")
+    return write_scores(
+        model, OutlierScore.load(folder), source, output, alpha=EvaluateSettings().alpha if alpha is None else alpha
+    )
 
 
 def posterior(uri: str | Path, observations: Path, output: Path, *, number: int, seed: int) -> dict[str, Any]:

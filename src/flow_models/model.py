@@ -16,6 +16,7 @@ from flow_models.base import ClassMeans, build_base
 from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.partition import Partition
+from flow_models.statistics import latent_statistics, statistic_names
 
 FORMAT = 2
 DESCRIPTION = "model.json"
@@ -49,6 +50,8 @@ class FlowModel(tf.Module):
         decode: latent to data; with the context, if the bijector reads it.
         joint_log_prob: of a model with classes, ``log p(x, c)`` for every class in nats, ``(n, classes)``; their
             softmax is ``p(c | x)``, by Bayes' rule.
+        statistics: of a model without another context, what outlier scores are made of, ``(n, k)``, from one pass:
+            ``log p(x)``, ``log|det dz/dx|``, and the latents' ``latent_statistics``; ``statistic_names`` has the names.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class FlowModel(tf.Module):
         self.decode = tf.function(self._decode, input_signature=[latent, *read])
         if self.classes is not None:
             self.joint_log_prob = tf.function(self._joint_log_prob, input_signature=[data])
+        if self.context_width is None or self.classes is not None:
+            self.statistics = tf.function(self._statistics, input_signature=[data])
 
     @property
     def about(self) -> dict[str, Any]:
@@ -100,6 +105,11 @@ class FlowModel(tf.Module):
     def classes(self) -> int | None:
         """How many classes the model tells apart; None if it was trained without."""
         return self.base.classes if isinstance(self.base, ClassMeans) else None
+
+    @property
+    def statistic_names(self) -> list[str]:
+        """The columns of ``statistics``."""
+        return ["log_prob", "log_det", *statistic_names(self.bijector.latent_parts)]
 
     def marginal_log_prob(self, x: tf.Tensor | np.ndarray) -> tf.Tensor:
         """``log p(x)`` in nats, ``(n,)``, whatever the class of x, for a model without another context."""
@@ -117,6 +127,7 @@ class FlowModel(tf.Module):
         context: tf.Tensor | np.ndarray | None = None,
         seed: int | tf.Tensor = 0,
         temperature: float | tf.Tensor = 1.0,
+        truncation: float | None = None,
     ) -> tf.Tensor:
         """Draw ``(number, *event_shape)``; the same for the same seed.
 
@@ -124,11 +135,10 @@ class FlowModel(tf.Module):
         the one row of ``(1, context_width)``.
 
         ``temperature`` scales the latent draw (Kingma & Dhariwal 2018, section 6): below 1, more
-        typical and less varied.
+        typical and less varied. ``truncation`` bounds each latent before it is scaled, in deviations: it cuts the
+        tails off, and draws from what is left (Brock et al. 2019, section 3.1).
         """
-        noise = temperature * tf.random.stateless_normal(
-            [number, self.dimensions], seed=(seed, number), dtype=self.dtype
-        )
+        noise = temperature * self._noise([number, self.dimensions], seed=(seed, number), truncation=truncation)
         if context is None:
             return self.decode(self.base.place(noise))
         rows = tf.broadcast_to(tf.cast(context, self.dtype), [number, self.context_width])
@@ -167,6 +177,15 @@ class FlowModel(tf.Module):
         model._checkpoint().read(str(folder / WEIGHTS)).assert_consumed()
         return model
 
+    def _noise(
+        self, shape: list[int | tf.Tensor], *, seed: tuple[int | tf.Tensor, ...], truncation: float | None
+    ) -> tf.Tensor:
+        if truncation is None:
+            return tf.random.stateless_normal(shape, seed=seed, dtype=self.dtype)
+        half = 0.5 * math.erf(truncation / math.sqrt(2))
+        share = tf.random.stateless_uniform(shape, seed=seed, minval=0.5 - half, maxval=0.5 + half, dtype=self.dtype)
+        return tf.clip_by_value(tf.math.ndtri(share), -truncation, truncation)
+
     def _checkpoint(self) -> tf.train.Checkpoint:
         return tf.train.Checkpoint(bijector=self.bijector, base=self.base)
 
@@ -182,6 +201,17 @@ class FlowModel(tf.Module):
     def _joint_log_prob(self, x: tf.Tensor) -> tf.Tensor:
         z, log_det = self.bijector.inverse_and_log_det(x)
         return self.base.joint_log_prob(z) + log_det[:, tf.newaxis]
+
+    def _statistics(self, x: tf.Tensor) -> tf.Tensor:
+        z, log_det = self.bijector.inverse_and_log_det(x)
+        if self.classes is None:
+            of_z = self.base.log_prob(z)
+        else:
+            of_z = tf.reduce_logsumexp(self.base.joint_log_prob(z), axis=-1)
+        log_det = tf.broadcast_to(log_det, tf.shape(of_z))
+        return tf.concat(
+            [tf.stack([of_z + log_det, log_det], axis=-1), latent_statistics(z, self.bijector.latent_parts)], axis=-1
+        )
 
     def _encode(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         return self.bijector.inverse_and_log_det(x, **self.bijector.given(context))[0]

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from flow_models.data.atomic import complete_folder
+from flow_models.evaluation.likelihood import dequantise
+from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.model import FlowModel
 
 Named = dict[str, tf.Tensor]
@@ -69,36 +71,57 @@ class ImageServing(Serving):
 
     Args:
         model: trained.
-        noise: of dequantisation, ``event_shape``, in [0, 1): one field for every image, so that an
-            image's score depends on that image alone.
-        expected_log_prob: the mean log-likelihood of inliers, in nats; typicality is the distance from it.
+        score: fitted to it; its field of noise is added to every image, so that an image's score depends on that
+            image alone.
     """
 
-    def __init__(self, model: FlowModel, *, noise: np.ndarray, expected_log_prob: float) -> None:
+    def __init__(self, model: FlowModel, score: OutlierScore) -> None:
         super().__init__(model)
+        noise = dequantise(np.zeros((1, *model.event_shape), np.uint8), seed=score.noise_seed)[0]
         self._noise = tf.constant(noise, model.dtype)
-        self._expected = tf.constant(expected_log_prob, tf.float64)
+        self._outlier_score = score
         images = tf.TensorSpec([None, *model.event_shape], tf.uint8, name="images")
+        bits = tf.TensorSpec([None], tf.float64, name="compressor_bits")
         self.functions = {
             **self.functions,
-            "score": tf.function(self._score, input_signature=[images]),
+            "score": tf.function(self._score, input_signature=[images, bits]),
             "sample": tf.function(self._images, input_signature=scalars()),
         }
 
-    def _score(self, images: tf.Tensor) -> Named:
-        """Log-likelihood in nats, bits per dimension, typicality and classes of uint8 images, each ``[batch]``."""
+    def _score(self, images: tf.Tensor, compressor_bits: tf.Tensor) -> Named:
+        """What ``OutlierScore`` says of uint8 images and of the bits of their PNG files, each ``[batch]``.
+
+        Log-likelihood in nats, bits per dimension, typicality, input complexity, the default score with its p-value,
+        and the classes.
+        """
         x, classes = tf.cast(images, self._model.dtype) + self._noise, {}
-        if self._model.classes is None:
-            log_prob = tf.cast(self._model.log_prob(x), tf.float64)
-        else:
-            joint = tf.cast(self._model.joint_log_prob(x), tf.float64)
-            log_prob, classes = tf.reduce_logsumexp(joint, axis=-1), class_probabilities(self._model, joint)
+        values = tf.cast(self._model.statistics(x), tf.float64)
+        statistics = dict(zip(self._model.statistic_names, tf.unstack(values, axis=-1), strict=True))
+        log_prob = statistics["log_prob"]
+        if self._model.classes is not None:
+            classes = class_probabilities(self._model, tf.cast(self._model.joint_log_prob(x), tf.float64))
+        score = self._unusual({**statistics, "compressor_bits": compressor_bits})
+        calibration = self._outlier_score.calibration
+        at_least = len(calibration) - tf.searchsorted(tf.constant(calibration), score, side="left")
         return {
             **classes,
             "log_prob": log_prob,
             "bits_per_dim": -log_prob / (self._model.dimensions * math.log(2)),
-            "typicality": tf.abs(self._expected - log_prob),
+            "typicality": tf.abs(-log_prob - self._outlier_score.entropy),
+            "input_complexity": -log_prob / math.log(2) - compressor_bits,
+            "score": score,
+            "p_value": (1 + tf.cast(at_least, tf.float64)) / (len(calibration) + 1),
         }
+
+    def _unusual(self, statistics: Named) -> tf.Tensor:
+        """``DensityOfStates.negative_log_density``, in the graph."""
+        density = self._outlier_score.density
+        t = tf.stack([statistics[name] for name in self._outlier_score.states], axis=-1)
+        known = tf.reduce_all(tf.math.is_finite(t), axis=-1)
+        y = tf.where(known[:, tf.newaxis], t - density.center, 0.0) @ density.whitening
+        squares = tf.reduce_sum((y[:, tf.newaxis] - density.points) ** 2, axis=-1)
+        log_density = tf.reduce_logsumexp(-squares / (2 * density.bandwidth**2), axis=-1) + density.log_scale
+        return tf.where(known, -log_density, math.inf)
 
     def _images(self, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Named:
         """``number`` uint8 images, the same for the same seed; the classes in turn, where there are classes."""

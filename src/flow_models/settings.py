@@ -32,6 +32,15 @@ class S3Settings(Section):
     requester_pays: bool = False
 
 
+class AugmentationSettings(Section):
+    """How training images are varied; off by default, for the likelihood is then that of other images."""
+
+    flip: bool = False
+    shift: float = Field(0.0, ge=0, le=0.5)
+    zoom: float = Field(0.0, ge=0, le=1)
+    rotation: float = Field(0.0, ge=0, le=180)
+
+
 class DataSettings(Section):
     """Where the images come from and the shape that the network sees."""
 
@@ -44,6 +53,7 @@ class DataSettings(Section):
     channels: Literal[1, 3] = 1
     holdout: Share = 0.1
     shard_megabytes: int = Field(128, ge=1)
+    augmentation: AugmentationSettings = AugmentationSettings()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -155,6 +165,7 @@ class EvaluateSettings(Section):
     """What the report shows beside the measures."""
 
     batch_size: int = Field(256, ge=1)
+    alpha: Share = 0.05
     samples: int = Field(64, ge=1, le=1024)
     temperatures: list[Annotated[float, Field(ge=0)]] = [0.5, 0.7, 1.0]
     posteriors: int = Field(300, ge=20)

@@ -50,13 +50,16 @@ def train(settings: Settings) -> Outcome:
     """
     from flow_models import training
     from flow_models.applications import find_application
+    from flow_models.model import FlowModel
     from flow_models.training.memory import choose_reversible
     from flow_models.training.precision import Compute, choose_compute
     from flow_models.training.strategy import choose_replicas
 
     replicas = choose_replicas()
     lesson = find_application(settings.application).learn(settings)
-    made_with = fingerprint(lesson.digest, settings.model, settings.partition, settings.train, settings.seed)
+    made_with = fingerprint(
+        lesson.digest, settings.data.augmentation, settings.model, settings.partition, settings.train, settings.seed
+    )
     run, blueprint = CHECKPOINTS / settings.label / made_with, lesson.blueprint
     compute = Compute(**replicas.share_json(asdict(choose_compute(settings.train, run=run))))
     reversible = choose_reversible(
@@ -69,7 +72,7 @@ def train(settings: Settings) -> Outcome:
     reversible = replicas.share_json(reversible)
     with replicas.scope():
         model = blueprint.build(compute_dtype=compute.dtype, reversible=reversible)
-    return training.train(
+    outcome = training.train(
         model,
         lesson.data,
         settings.train,
@@ -80,6 +83,10 @@ def train(settings: Settings) -> Outcome:
         listeners=_listeners(settings, run) if replicas.chief else (),
         replicas=replicas,
     )
+    if lesson.finish is not None and replicas.chief:
+        # As it was saved: what trained in bfloat16 is measured in float32.
+        lesson.finish(FlowModel.load(settings.model_folder), settings.model_folder)
+    return outcome
 
 
 def evaluate(settings: Settings) -> dict[str, Any]:

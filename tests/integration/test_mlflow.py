@@ -13,7 +13,10 @@ import pytest
 from mlflow import MlflowClient
 
 import flow_models as fm
+from flow_models.applications.image_scores import examine
 from flow_models.errors import FlowModelsError
+from flow_models.evaluation.outlier_score import OutlierScore
+from flow_models.registry.load import resolve
 from flow_models.registry.promotion import promote, rollback, status
 from flow_models.registry.tracking import connect
 
@@ -25,6 +28,8 @@ REGISTER = """
 import json
 from pathlib import Path
 import numpy as np
+from flow_models.applications.image_scores import examine
+from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.model import FlowModel
 from flow_models.registry.package import log_model
 from flow_models.registry.promotion import register_version
@@ -33,8 +38,11 @@ from flow_models.saved_model import ImageServing, export
 
 model = FlowModel("glow", {"image_shape": (8, 8, 1), "levels": 1, "steps": 2, "hidden_channels": 8, "seed": 0})
 model.save("model")
-noise = np.full((8, 8, 1), 0.5, np.float32)
-export(ImageServing(model, noise=noise, expected_log_prob=-300.0), Path("serving"))
+images = np.random.default_rng(1).integers(0, 256, (40, 8, 8, 1)).astype(np.uint8)
+fitting, calibrating = (examine(model, each, noise_seed=3) for each in (images[:20], images[20:]))
+score = OutlierScore.fit(fitting, calibrating, noise_seed=3)
+score.save(Path("model"))
+export(ImageServing(model, score), Path("serving"))
 client, numbers = connect(), []
 for _ in range(2):
     run_id = client.create_run(experiment_id(client, "image_anomaly")).info.run_id
@@ -91,8 +99,11 @@ def test_the_packaged_model_and_the_flow_in_it_agree(client: MlflowClient, versi
     uri = f"models:/{NAME}/{versions[0]}"
     scores = mlflow.pyfunc.load_model(uri).predict(images)
     flow = fm.load(uri)
-    np.testing.assert_allclose(scores["log_prob"], flow.log_prob(images + np.float32(0.5)), rtol=1e-5)
+    np.testing.assert_allclose(scores["log_prob"], flow.log_prob(fm.dequantise(images, seed=3)), rtol=1e-5)
     np.testing.assert_allclose(scores["bits_per_dim"], -scores["log_prob"] / (64 * np.log(2)), rtol=1e-6)
+    score, statistics = OutlierScore.load(resolve(uri)), examine(flow, images, noise_seed=3)
+    np.testing.assert_allclose(scores["score"], score.score(statistics), rtol=1e-6)
+    np.testing.assert_allclose(scores["p_value"], score.p_values(statistics), rtol=1e-12)
 
 
 def test_a_server_that_is_away_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -2,12 +2,15 @@ import socket
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import IncompleteReadError
 from botocore.response import StreamingBody
 
+from flow_models.applications.image_scores import examine
+from flow_models.applications.image_scoring import write_scores
 from flow_models.data.cache import Cache
 from flow_models.data.errors import UnreadableError
 from flow_models.data.manifest import build_manifest, manifest_digest, read_manifest, write_manifest
@@ -15,7 +18,9 @@ from flow_models.data.s3 import S3Source
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import Content, open_source
 from flow_models.errors import FlowModelsError
+from flow_models.evaluation.outlier_score import OutlierScore
 from tests.integration.s3_server import S3Server
+from tests.unit.applications.conftest import Gauss
 from tests.unit.data.folders import write_images
 
 OPTIONS = {"shape": (8, 8, 1), "holdout": 0.1, "seed": 0, "inliers": [], "megabytes": 1}
@@ -197,3 +202,18 @@ def test_the_reader_pays_only_if_told_to(s3: S3Server, monkeypatch: pytest.Monke
 
 def _note_payer(payers: list[object], request: AWSRequest, **_: object) -> None:
     payers.append(request.headers.get("x-amz-request-payer"))
+
+
+def test_images_in_a_bucket_are_scored_as_those_in_a_folder(s3: S3Server, tmp_path: Path) -> None:
+    rng, model = np.random.default_rng(0), Gauss()
+    known = np.clip(Gauss.center + Gauss.width * rng.normal(size=(40, *Gauss.event_shape)), 0, 255).astype(np.uint8)
+    fitting, calibrating = (examine(model, each, noise_seed=0) for each in (known[:20], known[20:]))
+    score = OutlierScore.fit(fitting, calibrating, noise_seed=0)
+    (write_images(tmp_path / "data") / "val/ball/broken.jpg").write_text("<html>")
+    s3.upload(tmp_path / "data", "images", "some/where/")
+    tables = []
+    for uri in (str(tmp_path / "data"), "s3://images/some/where"):
+        done = write_scores(model, score, uri, tmp_path / "scores.parquet", alpha=0.1)
+        assert (done.images, done.unreadable) == (36, 1)
+        tables.append(pd.read_parquet(tmp_path / "scores.parquet"))
+    pd.testing.assert_frame_equal(*tables)

@@ -24,7 +24,9 @@ def flow_models(*arguments: str, cwd: Path = PROJECT, **environment: str) -> sub
     )
 
 
-@pytest.mark.parametrize("command", ["", "data", "data validate", "train", "evaluate", "register", "status", "report"])
+@pytest.mark.parametrize(
+    "command", ["", "data", "data validate", "train", "evaluate", "register", "status", "report", "score"]
+)
 def test_help_explains_a_command_without_loading_anything_heavy(command: str) -> None:
     program = (
         "import sys; sys.argv = ['flow-models', *sys.argv[1:]]\n"

@@ -15,9 +15,10 @@ PACKAGE = PROJECT / "src/flow_models"
 FLOORS = [
     {"errors", "settings"},
     {"bijectors", "partition", "report", "data", "console", "simulators"},
-    {"architectures", "base"},
+    {"architectures", "base", "statistics"},
     {"model", "validation"},
-    {"training", "evaluation", "registry", "saved_model"},
+    {"training", "evaluation", "registry"},
+    {"saved_model"},
     {"saved_vectors"},
     {"applications"},
     {"stages", "data_stages", "commands"},

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from flow_models.applications.image_scores import examine
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.likelihood import dequantise
+from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.model import FlowModel, to_images
 from flow_models.saved_model import ImageServing, Serving, export
 
@@ -114,15 +116,24 @@ def test_a_later_format_is_refused(model: FlowModel, tmp_path: Path) -> None:
 
 
 def test_the_saved_model_scores_and_samples_as_the_model_does(model: FlowModel, tmp_path: Path) -> None:
-    images = np.random.default_rng(2).integers(0, 256, [3, 4, 4, 1], np.uint8)
-    noise = dequantise(np.zeros([1, 4, 4, 1], np.uint8), seed=0)[0]
-    export(ImageServing(model, noise=noise, expected_log_prob=-50.0), tmp_path / "served")
+    images = np.random.default_rng(2).integers(0, 256, [63, 4, 4, 1], np.uint8)
+    images[62] = 0
+    score = OutlierScore.fit(
+        *(examine(model, each, noise_seed=0) for each in (images[:30], images[30:60])), noise_seed=0
+    )
+    export(ImageServing(model, score), tmp_path / "served")
     served = tf.saved_model.load(str(tmp_path / "served"))
-    scores = served.signatures["score"](images=tf.constant(images))
+    images = images[60:]
+    wanted = examine(model, images, noise_seed=0)
+    bits = tf.constant(wanted["compressor_bits"])
+    scores = served.signatures["score"](images=tf.constant(images), compressor_bits=bits)
     log_prob = model.log_prob(dequantise(images, seed=0))
     np.testing.assert_allclose(scores["log_prob"], log_prob, rtol=1e-6)
     np.testing.assert_allclose(scores["bits_per_dim"], -log_prob / (16 * np.log(2)), rtol=1e-6)
-    np.testing.assert_allclose(scores["typicality"], np.abs(-50 - log_prob), rtol=1e-6)
+    for name in ("typicality", "input_complexity"):
+        np.testing.assert_allclose(scores[name], score.scores(wanted)[name], rtol=1e-6)
+    np.testing.assert_allclose(scores["score"], score.score(wanted), rtol=1e-6)
+    np.testing.assert_array_equal(scores["p_value"], score.p_values(wanted))
     x = tf.cast(images, tf.float32)
     z = served.signatures["encode"](x=x)["z"]
     np.testing.assert_allclose(z, model.encode(x), rtol=1e-5, atol=1e-5)

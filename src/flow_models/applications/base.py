@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -105,11 +105,13 @@ class Lesson:
         blueprint: of the model.
         data: what it learns from.
         digest: of the data.
+        finish: what is left to do with the trained model, given it and the folder that it lies in.
     """
 
     blueprint: Blueprint
     data: TrainingData
     digest: str
+    finish: Callable[[FlowModel, Path], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,19 @@ ON_THE_SHEET = 100
 
 
 def write_samples(
-    model: FlowModel, folder: Path, *, number: int, temperature: float, seed: int, label: str | None = None
+    model: FlowModel,
+    folder: Path,
+    *,
+    number: int,
+    temperature: float,
+    seed: int,
+    label: str | None = None,
+    truncation: float | None = None,
 ) -> list[str]:
-    """Draw samples into a folder, replaced when all is written.
+    """Draw samples into a folder, replaced when all is written; a batch at a time is in memory.
 
-    Images become ``00000.png`` …, with seed and temperature in each file's metadata, and ``contact_sheet.png`` of the
-    first hundred; vectors become ``samples.csv``.
+    Images become ``00000.png`` …, with seed, temperature and truncation in each file's metadata, and
+    ``contact_sheet.png`` of the first hundred; vectors become ``samples.csv``.
 
     Args:
         model: trained; not one that is conditional on observations.
@@ -41,6 +49,7 @@ def write_samples(
         temperature: scales the latent draw.
         seed: the same gives the same samples.
         label: the class to draw of; None where there are classes: each in turn.
+        truncation: the largest size of a latent before it is scaled, in deviations; None: no bound.
 
     Returns:
         The names of the files.
@@ -50,24 +59,22 @@ def write_samples(
     """
     if model.context_width is not None and model.classes is None:
         raise FlowModelsError("this model is conditional on an observation; `flow-models posterior` draws from it")
-    numbers = _class_numbers(model, number, label)
-    size, parts = BATCH if len(model.event_shape) > 1 else ROWS, []
-    for start in range(0, number, size):
-        count = min(size, number - start)
-        context = None if numbers is None else one_hot(numbers[start : start + count], len(model.about["classes"]))
-        # A batch has a seed of its own, which the whole run's seed and its place decide.
-        own = int(np.random.SeedSequence([seed, start]).generate_state(1)[0] >> 1)
-        parts.append(np.asarray(model.sample(count, context=context, seed=own, temperature=temperature)))
-    drawn = np.concatenate(parts)
+    numbers, images = _class_numbers(model, number, label), len(model.event_shape) > 1
+    drawn = _drawn(
+        model,
+        number,
+        numbers,
+        size=BATCH if images else ROWS,
+        temperature=temperature,
+        seed=seed,
+        truncation=truncation,
+    )
     with complete_folder(folder) as unfinished:
-        if len(model.event_shape) > 1:
-            _write_images(drawn, unfinished, seed=seed, temperature=temperature)
+        if images:
+            about = {"seed": str(seed), "temperature": str(temperature)}
+            _write_images(drawn, unfinished, about | ({} if truncation is None else {"truncation": str(truncation)}))
         else:
-            names = model.about.get("x", [f"x_{index}" for index in range(drawn.shape[1])])
-            table = pd.DataFrame(drawn[:, : len(names)], columns=names)
-            if numbers is not None:
-                table["class"] = np.asarray(model.about["classes"])[numbers]
-            table.to_csv(unfinished / "samples.csv", index=False, lineterminator="\n")
+            _write_table(model, drawn, unfinished / "samples.csv", numbers)
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -138,19 +145,59 @@ def _class_numbers(model: FlowModel, number: int, label: str | None) -> NDArray[
     return np.full(number, names.index(label))
 
 
-def _write_images(drawn: NDArray[Any], folder: Path, *, seed: int, temperature: float) -> None:
+def _drawn(
+    model: FlowModel,
+    number: int,
+    numbers: NDArray[np.int64] | None,
+    *,
+    size: int,
+    temperature: float,
+    seed: int,
+    truncation: float | None,
+) -> Iterator[NDArray[Any]]:
+    """Batches of samples."""
+    for start in range(0, number, size):
+        count = min(size, number - start)
+        context = None if numbers is None else one_hot(numbers[start : start + count], len(model.about["classes"]))
+        # A batch has a seed of its own, which the whole run's seed and its place decide.
+        own = int(np.random.SeedSequence([seed, start]).generate_state(1)[0] >> 1)
+        yield np.asarray(model.sample(count, context=context, seed=own, temperature=temperature, truncation=truncation))
+
+
+def _write_table(
+    model: FlowModel, drawn: Iterable[NDArray[Any]], path: Path, numbers: NDArray[np.int64] | None
+) -> None:
+    start = 0
+    for rows in drawn:
+        names = model.about.get("x", [f"x_{index}" for index in range(rows.shape[1])])
+        table = pd.DataFrame(rows[:, : len(names)], columns=names)
+        if numbers is not None:
+            table["class"] = np.asarray(model.about["classes"])[numbers[start : start + len(rows)]]
+        table.to_csv(path, mode="a", header=start == 0, index=False, lineterminator="\n")
+        start += len(rows)
+
+
+def _write_images(drawn: Iterable[NDArray[Any]], folder: Path, about: Mapping[str, str]) -> None:
     from flow_models.model import to_images
 
-    images, about = to_images(drawn), PngInfo()
-    about.add_text("Software", "flow-models")
-    about.add_text("seed", str(seed))
-    about.add_text("temperature", str(temperature))
-    for index, image in enumerate(images):
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(
-            folder / f"{index:05d}.png", pnginfo=about
-        )
-    sheet = image_sheets({f"temperature {temperature:g}, seed {seed}": images[:ON_THE_SHEET]})
-    (folder / "contact_sheet.png").write_bytes(png(sheet))
+    shown: list[NDArray[np.uint8]] = []
+    index = 0
+    for batch in drawn:
+        images = to_images(batch)
+        shown += list(images[: ON_THE_SHEET - len(shown)])
+        for image in images:
+            save_image(image, folder / f"{index:05d}.png", about=about)
+            index += 1
+    title = ", ".join(f"{name} {value}" for name, value in about.items())
+    (folder / "contact_sheet.png").write_bytes(png(image_sheets({title: np.stack(shown)})))
+
+
+def save_image(image: NDArray[np.uint8], path: Path, *, about: Mapping[str, str]) -> None:
+    """Write ``(h, w, 1 or 3)`` as PNG with texts in its metadata."""
+    info = PngInfo()
+    for name, text in {"Software": "flow-models", **about}.items():
+        info.add_text(name, text)
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(path, pnginfo=info)
 
 
 def _low(values: pd.Series[float]) -> float:

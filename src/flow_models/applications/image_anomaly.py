@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from flow_models.applications.base import Evaluation, one_hot
 from flow_models.applications.image_report import headlines, sections, summary
-from flow_models.applications.image_scores import SCORES, ScoredImages, score_images
+from flow_models.applications.image_scores import ScoredImages, score_images
 from flow_models.applications.images import ImageApplication
 from flow_models.evaluation import outliers
+from flow_models.evaluation.conformal import benjamini_hochberg
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise, mean_and_standard_error
+from flow_models.evaluation.outlier_score import SCORES
 from flow_models.model import to_images
 from flow_models.report.charts import histogram_edges, histogram_shares
 from flow_models.settings import Settings
@@ -47,7 +49,8 @@ class ImageAnomaly(ImageApplication):
         """
         scored = score_images(settings, model)
         errors = reconstruction_errors(settings, model, scored)
-        metrics = _metrics(scored, dimensions=int(np.prod(model.event_shape))) | {
+        dimensions = int(np.prod(model.event_shape))
+        metrics = _metrics(scored, dimensions=dimensions, alpha=settings.evaluate.alpha) | {
             "reconstruction_error": errors["inliers"],
             "reconstruction": errors,
         }
@@ -89,7 +92,7 @@ def _reconstruction_error(model: FlowModel, x: NDArray[np.float32]) -> float:
     return error if np.isfinite(error) else float(np.finfo(np.float32).max)
 
 
-def _metrics(scored: ScoredImages, *, dimensions: int) -> dict[str, Any]:
+def _metrics(scored: ScoredImages, *, dimensions: int, alpha: float) -> dict[str, Any]:
     bits, error = mean_and_standard_error(bits_per_dim(scored.inliers.log_prob, dimensions))
     return {
         "bits_per_dim": bits,
@@ -100,8 +103,10 @@ def _metrics(scored: ScoredImages, *, dimensions: int) -> dict[str, Any]:
             name: float(np.median(bits_per_dim(each.log_prob, dimensions))) for name, each in scored.outliers.items()
         },
         **detection_measures(scored),
+        **alarm_measures(scored, alpha=alpha),
         "images": {
             "holdout": len(scored.holdout.log_prob),
+            "calibration": len(scored.score.calibration),
             "inliers": len(scored.inliers.log_prob),
             "outliers": {name: len(each.log_prob) for name, each in scored.outliers.items()},
         },
@@ -120,6 +125,26 @@ def detection_measures(scored: ScoredImages) -> dict[str, Any]:
     means = {score: [each[score] for each in measured["auroc"].values()] for score in SCORES}
     mean_auroc = {score: float(np.mean(values)) for score, values in means.items()} if scored.outliers else {}
     return {**measured, "mean_auroc": mean_auroc}
+
+
+def alarm_measures(scored: ScoredImages, *, alpha: float) -> dict[str, Any]:
+    """What the p-values of the default score find at a level.
+
+    ``alarm_rate``: the share of each set with a p-value of at most α; of inliers, the rate of false alarms.
+    ``discoveries``: of each outlier set mixed with all inliers, the share that Benjamini-Hochberg finds at α, and the
+    share of inliers among what it finds, which α bounds on average.
+    """
+    inliers, discoveries = scored.inliers.p_values, {}
+    for name, each in scored.outliers.items():
+        found = benjamini_hochberg(np.concatenate([inliers, each.p_values]), level=alpha)
+        false = int(found[: len(inliers)].sum())
+        discoveries[name] = {"found": float(found[len(inliers) :].mean()), "false": false / max(int(found.sum()), 1)}
+    return {
+        "alpha": alpha,
+        "smallest_p_value": scored.score.smallest_p_value,
+        "alarm_rate": {name: float((each.p_values <= alpha).mean()) for name, each in scored.named().items()},
+        "discoveries": discoveries,
+    }
 
 
 def _roc_table(scored: ScoredImages) -> pd.DataFrame:
@@ -147,8 +172,9 @@ def _histogram_table(scored: ScoredImages) -> pd.DataFrame:
 
 
 def _score_table(scored: ScoredImages) -> pd.DataFrame:
-    """One row an image of val/: key, set, and every score."""
+    """One row an image of val/: key, set, every score, and the p-value of the default one."""
     tables = [
-        pd.DataFrame({"key": each.images.keys, "set": name, **each.scores}) for name, each in scored.named().items()
+        pd.DataFrame({"key": each.images.keys, "set": name, **each.scores, "p_value": each.p_values})
+        for name, each in scored.named().items()
     ]
     return pd.concat(tables, ignore_index=True)

@@ -9,28 +9,45 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flow_models.applications.image_scores import SCORES, ScoredImages, ScoredSet
+from flow_models.applications.image_scores import ScoredImages, ScoredSet
 from flow_models.evaluation.latent import linear_path, principal_plane, spherical_path
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise
+from flow_models.evaluation.outlier_score import DEFAULT, SCORES
 from flow_models.evaluation.outliers import roc_curve
 from flow_models.model import to_images
 from flow_models.report.charts import Curve, latent_scatter, roc_curves, score_histograms, training_history
 from flow_models.report.figures import image_rows, image_sheets
+from flow_models.report.gallery import Gallery, Tile
 from flow_models.report.page import Picture
 from flow_models.settings import Settings
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
 
-SCORE_NAMES = dict(zip(SCORES, ("likelihood", "typicality", "input complexity", "PNG size alone"), strict=True))
-_AXES = dict(
+SCORE_NAMES = dict(
     zip(
         SCORES,
-        ("negative log-likelihood (nats)", "typicality (nats)", "input complexity (bits)", "PNG size (bits)"),
+        ("likelihood", "typicality", "input complexity", "density of states", "goodness of fit", "PNG size alone"),
         strict=True,
     )
 )
+_AXES = dict(
+    zip(
+        SCORES,
+        (
+            "negative log-likelihood (nats)",
+            "typicality (nats)",
+            "input complexity (bits)",
+            "density of states (nats)",
+            "goodness of fit of z (χ²)",
+            "PNG size (bits)",
+        ),
+        strict=True,
+    )
+)
+_OTHERS = tuple(score for score in SCORES if score != DEFAULT)
 _ROW = 10
+_IN_THE_GALLERY = 24
 _SCATTERED = 300
 _LARGE = 1e6
 
@@ -77,6 +94,30 @@ def most_outlying(name: str, outliers: ScoredSet) -> Picture:
         f"Most outlying images of {name}",
         "By each score, the highest first, with its value beneath.",
         f"Rows of the images of {name} that score highest.",
+    )
+
+
+def gallery(scored: ScoredImages) -> Gallery:
+    """The most outlying images of each set by the default score, with every score and the p-value."""
+    tiles = []
+    for name, each in scored.named().items():
+        for place in np.argsort(-each.scores[DEFAULT], kind="stable")[:_IN_THE_GALLERY]:
+            values = [each.scores[DEFAULT], each.p_values, *(each.scores[score] for score in _OTHERS)]
+            tiles.append(
+                Tile(
+                    image=each.images.images[place],
+                    name=str(each.images.keys[place]),
+                    group=name,
+                    values=[float(value[place]) for value in values],
+                )
+            )
+    columns = {SCORE_NAMES[DEFAULT]: True, "p-value": False, **{SCORE_NAMES[score]: True for score in _OTHERS}}
+    return Gallery(
+        "Most outlying images",
+        f"Of each set the {_IN_THE_GALLERY} images with the highest {SCORE_NAMES[DEFAULT]}, which p-values are of. "
+        "Inliers with a small p-value are false alarms, or images that are worth a look.",
+        columns,
+        tiles,
     )
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flow_models.applications.base import Blueprint, Digests, Lesson, Served, one_hot
-from flow_models.applications.image_scores import log_density
+from flow_models.applications.image_scores import fit_outlier_score, held_out
 from flow_models.data.manifest import manifest_digest, read_manifest
 from flow_models.data.pipeline import Split, load_split, training_batches
 from flow_models.data.shards import Index, read_index
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.frozen import FrozenSet
 from flow_models.evaluation.likelihood import dequantise
+from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.settings import MANIFEST, SHARDS, Settings
 
 if TYPE_CHECKING:
@@ -41,19 +44,25 @@ class ImageApplication:
                 f"{SHARDS}: images are {index.shape}, but data in params.yaml says {settings.data.shape}; "
                 "prepare them anew"
             )
-        size, seed = settings.train.batch_size, settings.seed
-        holdout, latent = load_split(SHARDS, "holdout"), self.latent(settings, index)
+        size, seed, augmentation = settings.train.batch_size, settings.seed, settings.data.augmentation
+        (holdout, _), latent = held_out(settings), self.latent(settings, index)
         classes: Sequence[str] = latent.get("about", {}).get("classes", ())
         data = training.TrainingData(
             batches=lambda epoch, skip: training_batches(
-                SHARDS, batch_size=size, seed=seed, epoch=epoch, skip=skip, classes=classes
+                SHARDS,
+                batch_size=size,
+                seed=seed,
+                epoch=epoch,
+                skip=skip,
+                classes=classes,
+                augmentation=augmentation,
             ),
             steps_per_epoch=index.splits["train"].count // size,
             holdout=(holdout.images, one_hot(class_numbers(holdout, classes), len(classes)))
             if classes
             else holdout.images,
         )
-        return Lesson(blueprint(settings, index, **latent), data, index.digest)
+        return Lesson(blueprint(settings, index, **latent), data, index.digest, finish=partial(_finish, settings))
 
     def latent(self, settings: Settings, index: Index) -> dict[str, Any]:
         """The model's ``base`` and ``about``, where they are not the default.
@@ -64,14 +73,11 @@ class ImageApplication:
         return {}
 
     def serve(self, settings: Settings, model: FlowModel) -> Served:
-        """Scores and samples, with the noise and the expected likelihood that evaluation used."""
+        """Scores with their p-values, and samples."""
         from flow_models.saved_model import ImageServing
 
-        holdout = load_split(SHARDS, "holdout")
-        noise = dequantise(np.zeros((1, *model.event_shape), np.uint8), seed=settings.seed)[0]
-        expected = log_density(settings, model, holdout, name="holdout").mean()
-        serving = ImageServing(model, noise=noise, expected_log_prob=float(expected))
-        return Served(serving, example=holdout.images[:2])
+        serving = ImageServing(model, OutlierScore.load(settings.model_folder))
+        return Served(serving, example=load_split(SHARDS, "holdout").images[:2])
 
     def frozen(self, settings: Settings, model: FlowModel) -> FrozenSet:
         """The inliers of val/, with the noise that evaluation uses.
@@ -91,6 +97,10 @@ class ImageApplication:
             data=manifest_digest(read_manifest(MANIFEST)),
             prepared=read_index(SHARDS).digest,
         )
+
+
+def _finish(settings: Settings, model: FlowModel, folder: Path) -> None:
+    fit_outlier_score(settings, model).save(folder)
 
 
 def class_numbers(images: Split, classes: Sequence[str]) -> NDArray[np.int64]:

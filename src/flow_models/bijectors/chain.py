@@ -31,6 +31,7 @@ class Chain(FusedBijector):
             name=name,
         )
         self._bijectors = list(bijectors)
+        self.latent_parts = bijectors[-1].latent_parts
 
     def forward_and_log_det(self, z: tf.Tensor, context: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """``x`` and the sum of the log-dets."""

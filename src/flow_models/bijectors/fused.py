@@ -25,6 +25,9 @@ class FusedBijector(tfp.bijectors.Bijector):
         dtype: of the parameters and of the values.
         name: of the bijector.
 
+    Attributes:
+        latent_parts: the shapes of the pieces that the latent side consists of, one after the other.
+
     A log-determinant is a tensor that broadcasts to the batch: a scalar where it depends on the
     parameters alone, which then costs nothing per image.
     """
@@ -48,6 +51,7 @@ class FusedBijector(tfp.bijectors.Bijector):
             name=name,
         )
         self.latent_shape = tuple(latent_shape)
+        self.latent_parts: tuple[tuple[int, ...], ...] = (self.latent_shape,)
         self.data_shape = tuple(data_shape)
         self.context_width = context_width
 

@@ -32,15 +32,17 @@ class MultiScale(FusedBijector):
         shape = levels[0].data_shape
         super().__init__(latent_shape=(math.prod(shape),), data_shape=shape, dtype=levels[0].dtype, name=name)
         self._levels = list(levels)
+        *factored, last = (level.latent_shape for level in levels)
+        halves = [(height, width, channels // 2) for height, width, channels in reversed(factored)]
+        self.latent_parts = (tuple(last), *halves)
 
     def forward_and_log_det(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """``x`` and its log-det, ``[batch]``."""
         total = tf.zeros([], z.dtype)
-        parts = tf.split(z, self._part_sizes(), axis=-1)
+        parts = tf.split(z, [math.prod(shape) for shape in self.latent_parts], axis=-1)
         h: tf.Tensor | None = None
-        for level, flat in zip(reversed(self._levels), parts, strict=True):
-            height, width, channels = level.latent_shape
-            part = tf.reshape(flat, [-1, height, width, channels if h is None else channels // 2])
+        for level, shape, flat in zip(reversed(self._levels), self.latent_parts, parts, strict=True):
+            part = tf.reshape(flat, [-1, *shape])
             h, log_det = level.forward_and_log_det(part if h is None else tf.concat([h, part], axis=-1))
             total += log_det
         return h, total
@@ -70,8 +72,3 @@ class MultiScale(FusedBijector):
         else:
             part = h
         return h, tf.reshape(part, [-1, math.prod(part.shape[1:])])
-
-    def _part_sizes(self) -> list[int]:
-        """Elements of each latent part, coarsest level first."""
-        sizes = [math.prod(level.latent_shape) for level in self._levels]
-        return [sizes[-1], *(size // 2 for size in sizes[-2::-1])]

@@ -106,9 +106,9 @@ def list_images(source: Source) -> pa.Table:
     for split in SPLITS:
         for entry in source.list(f"{split}/"):
             folder = _class_folder(entry.key)
-            if folder and not _passed_over(folder):
+            if folder and not passed_over(folder):
                 folders.add(folder)
-            if entry.key.endswith("/") or _passed_over(entry.key):
+            if entry.key.endswith("/") or passed_over(entry.key):
                 continue
             if folder is None:
                 where = f"{source.uri}/{entry.key}"
@@ -158,6 +158,12 @@ def open_manifest(path: Path) -> pq.ParquetFile:
 def source_of(file: pq.ParquetFile) -> str:
     """The address of the source that a manifest describes."""
     return (file.schema_arrow.metadata or {}).get(b"source", b"").decode()
+
+
+def passed_over(key: str) -> bool:
+    """Whether a file is hidden, or what an operating system leaves beside images."""
+    parts = PurePosixPath(key).parts
+    return any(part.startswith(".") and part != ".." for part in parts) or parts[-1].lower() in _LITTER
 
 
 def manifest_digest(manifest: pd.DataFrame) -> str:
@@ -216,11 +222,6 @@ def _journal_name(source: Source) -> str:
     """Rows are remembered for one place, and as long as they would be made by the same code."""
     code = inspect.getsource(describing) + inspect.getsource(reading) + PIL.__version__
     return hashlib.sha256(f"{source.place}\0{code}".encode()).hexdigest()[:16]
-
-
-def _passed_over(key: str) -> bool:
-    parts = PurePosixPath(key).parts
-    return any(part.startswith(".") and part != ".." for part in parts) or parts[-1].lower() in _LITTER
 
 
 def _class_folder(key: str) -> str | None:

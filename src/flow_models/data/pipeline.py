@@ -13,8 +13,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from flow_models.data.augmentation import augment
 from flow_models.data.shards import Shape, read_index
 from flow_models.errors import FlowModelsError
+from flow_models.settings import AugmentationSettings
 
 SHUFFLED_BYTES = 64 * 2**20  # of pixels shuffled together
 _FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "class", "key")}
@@ -66,7 +68,14 @@ def class_counts(folder: Path, split: str) -> dict[str, int]:
 
 
 def training_batches(
-    folder: Path, *, batch_size: int, seed: int, epoch: int, skip: int = 0, classes: Sequence[str] = ()
+    folder: Path,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    skip: int = 0,
+    classes: Sequence[str] = (),
+    augmentation: AugmentationSettings | None = None,
 ) -> tf.data.Dataset[tf.Tensor]:
     """One epoch of training images in an order that is a function of ``seed`` and ``epoch`` alone.
 
@@ -80,6 +89,7 @@ def training_batches(
         epoch: counted from 0.
         skip: batches that were already seen in this epoch.
         classes: the class folders, in the order of their numbers; none: classes do not matter.
+        augmentation: how the images are varied, by draws that follow from seed, epoch and batch; None: not at all.
 
     Returns:
         Batches ``(batch_size, height, width, channels)``, uint8; or, with ``classes``, pairs of these and the classes
@@ -100,11 +110,14 @@ def training_batches(
     shuffled = _shuffled(records, chunk=max(SHUFFLED_BYTES // prod(index.shape), batch_size), seed=(seed, epoch))
     batches = shuffled.skip(skip * batch_size).batch(batch_size, drop_remainder=True)
 
-    def parse(records: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+    def parse(number: tf.Tensor, records: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
         images = _images(records, index.shape)
+        if augmentation is not None:
+            own = tf.random.experimental.stateless_fold_in(tf.constant([seed, epoch], tf.int64), number)
+            images = augment(images, augmentation, seed=own)
         return (images, _one_hot(records, classes)) if classes else images
 
-    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return batches.enumerate(start=skip).map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
 def vector_batches(

@@ -7,15 +7,10 @@ taken for one.
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image
 from scipy.stats import rankdata
 from sklearn import metrics
-
-from flow_models.evaluation.likelihood import require_images
 
 Scores = NDArray[np.float64]
 
@@ -37,46 +32,21 @@ def negative_log_likelihood(log_prob: ArrayLike) -> Scores:
     return -np.asarray(log_prob, np.float64)
 
 
-def typicality(log_prob: ArrayLike, *, reference_log_prob: ArrayLike) -> Scores:
+def typicality(log_prob: ArrayLike, *, entropy: float) -> Scores:
     """``|-log p(x) - H|``: an image is outlying if it is less or more probable than inliers are.
 
     Args:
         log_prob: ``(n,)``, nats.
-        reference_log_prob: ``(m,)``, nats, of inliers that took no part in training; H, the
-            entropy of the model, is estimated by their mean negative log-likelihood.
+        entropy: H, nats, of the model: the mean negative log-likelihood of inliers that took no part in training.
 
     Returns:
         ``(n,)``, nats.
-
-    Raises:
-        ValueError: if the reference is empty or has a NaN.
 
     References:
         Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models
         using typicality", arXiv:1906.02994, eq. 4 with batches of one.
     """
-    entropy = _checked(negative_log_likelihood(reference_log_prob), "reference_log_prob").mean()
     return np.abs(negative_log_likelihood(log_prob) - entropy)
-
-
-def compressed_bits(images: NDArray[np.uint8]) -> Scores:
-    """Size of each image as an optimised PNG file, its constant header included.
-
-    It needs no model: as a score, the baseline that a model has to beat.
-
-    Args:
-        images: ``(n, h, w, 1)`` grey or ``(n, h, w, 3)`` colour.
-
-    Returns:
-        ``(n,)``, bits.
-
-    Raises:
-        ValueError: if the images are not of that shape and type.
-    """
-    require_images(images)
-    if images.shape[-1] not in (1, 3):
-        raise ValueError(f"images have {images.shape[-1]} channels; PNG is measured for 1 or 3")
-    return np.array([_png_bits(image) for image in images], np.float64)
 
 
 def input_complexity(log_prob: ArrayLike, *, compressor_bits: ArrayLike) -> Scores:
@@ -84,7 +54,7 @@ def input_complexity(log_prob: ArrayLike, *, compressor_bits: ArrayLike) -> Scor
 
     Args:
         log_prob: ``(n,)``, nats, of the discrete images.
-        compressor_bits: ``(n,)``, L, such as `compressed_bits` gives.
+        compressor_bits: ``(n,)``, L, such as `compressors.compressed_bits` gives.
 
     Returns:
         ``(n,)``, bits.
@@ -100,6 +70,23 @@ def input_complexity(log_prob: ArrayLike, *, compressor_bits: ArrayLike) -> Scor
     if bits.shape != compressor.shape:
         raise ValueError(f"log_prob {bits.shape} and compressor_bits {compressor.shape} do not belong together")
     return bits - compressor
+
+
+def goodness_of_fit(latent_statistics: ArrayLike) -> Scores:
+    """``Σ_k t_k²``: an image is outlying if its latents are not white noise of variance one.
+
+    Args:
+        latent_statistics: t, ``(n, k)``, each N(0, 1), nearly, if the latents are N(0, I): mean, square and
+            correlation of neighbours, as in ``flow_models.statistics``.
+
+    Returns:
+        ``(n,)``; about χ² with k degrees of freedom for latents of N(0, I).
+
+    References:
+        Box & Pierce 1970, "Distribution of residual autocorrelations", eq. 1.3; Wang et al. 2020, "Further analysis
+        of outlier detection with deep generative models", arXiv:2010.13064, section 3.2.
+    """
+    return np.asarray((np.asarray(latent_statistics, np.float64) ** 2).sum(axis=1))
 
 
 def auroc(inlier_scores: ArrayLike, outlier_scores: ArrayLike) -> float:
@@ -179,12 +166,6 @@ def roc_curve(inlier_scores: ArrayLike, outlier_scores: ArrayLike) -> tuple[Scor
     labels, ranks = _labels_and_ranks(inlier_scores, outlier_scores)
     fpr, tpr, _ = metrics.roc_curve(labels, ranks, drop_intermediate=False)
     return np.asarray(fpr), np.asarray(tpr)
-
-
-def _png_bits(image: NDArray[np.uint8]) -> int:
-    content = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(content, format="PNG", optimize=True)
-    return 8 * content.tell()
 
 
 def _labels_and_ranks(inlier_scores: ArrayLike, outlier_scores: ArrayLike) -> tuple[Scores, Scores]:

@@ -15,7 +15,7 @@ from flow_models.registry.tracking import explained
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 FLOW_MODEL = "flow_model"
 SAVED_MODEL = "saved_model"
-REQUIREMENTS = ("mlflow", "numpy", "pandas", "tensorflow")
+REQUIREMENTS = ("mlflow", "numpy", "pandas", "pillow", "tensorflow")
 
 
 def log_model(run_id: str, *, saved_model: Path, flow_model: Path, example: np.ndarray) -> str:

@@ -6,6 +6,7 @@ import flow_models.
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import mlflow
@@ -13,8 +14,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from mlflow.pyfunc import PythonModel, PythonModelContext
+from PIL import Image
 
 BATCH = 256
+PNG_BITS = "compressor_bits"
 
 
 class ServedFlow(PythonModel):
@@ -22,7 +25,8 @@ class ServedFlow(PythonModel):
 
     The parameter ``task`` says which; unset, it is ``posterior`` where the model has it, else ``score``:
 
-    - ``score``: ``(n, ...)`` images (uint8) or vectors; one row each, ``log_prob`` in nats and what else there is.
+    - ``score``: ``(n, ...)`` images (uint8) or vectors; one row each, ``log_prob`` in nats and what else there is: of
+      images an outlier ``score``, higher is more outlying, and its conformal ``p_value``.
     - ``posterior``: observations ``(n, m)``; ``number`` rows each, ``observation`` and one column a parameter.
     - ``sample``: whatever the input, ``number`` samples; images as an array, vectors one column each.
 
@@ -58,11 +62,15 @@ class ServedFlow(PythonModel):
     def _score(self, inputs: np.ndarray) -> pd.DataFrame:
         """A bounded number at a time."""
         function = self._functions["score"]
-        ((name, spec),) = function.structured_input_signature[1].items()
-        batches = [
-            function(**{name: tf.constant(inputs[start : start + BATCH], spec.dtype)})
-            for start in range(0, max(len(inputs), 1), BATCH)
-        ]
+        specs = function.structured_input_signature[1]
+        (name,) = specs.keys() - {PNG_BITS}
+        batches = []
+        for start in range(0, max(len(inputs), 1), BATCH):
+            batch = inputs[start : start + BATCH]
+            given = {name: tf.constant(batch, specs[name].dtype)}
+            if PNG_BITS in specs:
+                given[PNG_BITS] = tf.constant([_png_bits(image) for image in batch], tf.float64)
+            batches.append(function(**given))
         # A SavedModel does not keep the order of its outputs.
         names = sorted(batches[0], key=lambda name: (name != "log_prob", name))
         return pd.DataFrame({name: np.concatenate([batch[name] for batch in batches]) for name in names})
@@ -71,6 +79,13 @@ class ServedFlow(PythonModel):
         columns = self._functions["posterior"](observations=tf.constant(observations), **drawn)
         rows = np.repeat(np.arange(len(observations)), int(drawn["number"]))
         return pd.DataFrame({"observation": rows, **{name: value.numpy().ravel() for name, value in columns.items()}})
+
+
+def _png_bits(image: np.ndarray) -> int:
+    """As the score was fitted: ``flow_models.evaluation.compressors``."""
+    content = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(content, format="PNG", optimize=True)
+    return 8 * content.tell()
 
 
 mlflow.models.set_model(ServedFlow())

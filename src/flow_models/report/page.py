@@ -1,4 +1,4 @@
-"""One HTML file that says what was measured: it opens offline, on any screen, without a script."""
+"""One HTML file that says what was measured: it opens offline, on any screen, and says all of it without a script."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from matplotlib.figure import Figure
 
+from flow_models.report.gallery import Gallery
 from flow_models.report.theme import png
 
 
@@ -47,12 +48,13 @@ class Headline:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph, tables, and pictures by name."""
+    """A heading, a paragraph, tables, pictures by name, and galleries."""
 
     title: str
     text: str
     tables: Sequence[Table] = ()
     pictures: Mapping[str, Picture] = field(default_factory=dict)
+    galleries: Sequence[Gallery] = ()
 
 
 @dataclass(frozen=True)

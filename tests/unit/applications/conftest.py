@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from flow_models.applications.image_scores import fit_outlier_score
 from flow_models.data.manifest import build_manifest
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
+from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.settings import SHARDS, Settings
 
 SIDE = 4
@@ -30,8 +32,13 @@ class Gauss:
         z = self.encode(x)
         return -0.5 * (z**2).sum(axis=1) - z.shape[1] * np.log(self.width * np.sqrt(2 * np.pi))
 
-    def marginal_log_prob(self, x: np.ndarray) -> np.ndarray:
-        return self.log_prob(x)
+    statistic_names = ("log_prob", "log_det", "z1.mean", "z1.square")
+
+    def statistics(self, x: np.ndarray) -> np.ndarray:
+        z = self.encode(x)
+        log_det = np.full(len(z), -z.shape[1] * np.log(self.width))
+        square = (z**2 - 1).sum(axis=1) / np.sqrt(2 * z.shape[1])
+        return np.column_stack([self.log_prob(x), log_det, z.sum(axis=1) / np.sqrt(z.shape[1]), square])
 
     def sample(self, number: int, *, context: None = None, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
         assert context is None
@@ -91,3 +98,11 @@ def shards(images: dict[str, np.ndarray], settings: Settings, tmp_path: Path, mo
         megabytes=1,
     )
     return tmp_path
+
+
+@pytest.fixture
+def score(settings: Settings, model: Gauss, shards: Path) -> OutlierScore:
+    """Fitted to the model, and beside where its weights would be."""
+    assert shards.is_dir()
+    fit_outlier_score(settings, model).save(settings.model_folder)
+    return OutlierScore.load(settings.model_folder)

@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from flow_models.applications import drawing
 from flow_models.applications.drawing import read_observations, write_posterior, write_samples
+from flow_models.applications.interpolating import write_interpolation
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.novelty import Seen
 from flow_models.model import FlowModel
@@ -35,6 +37,46 @@ def test_images_are_files_that_name_their_seed_beside_a_contact_sheet(tmp_path: 
     assert files == ["00000.png", "00001.png", "00002.png", "00003.png", "00004.png", "contact_sheet.png"]
     image = Image.open(tmp_path / "drawn/00002.png")
     assert (image.size, image.text["seed"], image.text["temperature"]) == ((4, 4), "3", "0.7")
+
+
+def test_batches_make_no_difference_to_names_and_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "BATCH", 2)
+    files = sampled(FlowModel("glow", GLOW), tmp_path / "drawn")
+    assert files == ["00000.png", "00001.png", "00002.png", "00003.png", "00004.png", "contact_sheet.png"]
+    monkeypatch.setattr(drawing, "ROWS", 2)
+    sampled(FlowModel("realnvp", VECTORS), tmp_path / "drawn")
+    assert pd.read_csv(tmp_path / "drawn/samples.csv").shape == (5, 3)
+
+
+def test_truncation_bounds_the_latents_and_is_named_in_the_files(tmp_path: Path) -> None:
+    model = FlowModel("glow", GLOW)
+    z = np.asarray(model.encode(model.sample(500, seed=1, truncation=0.5)))
+    assert 0.49 < np.abs(z).max() < 0.501
+    assert abs(z.mean()) < 0.02
+    sampled(model, tmp_path / "drawn", truncation=0.5)
+    assert Image.open(tmp_path / "drawn/00000.png").text["truncation"] == "0.5"
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_an_interpolation_begins_and_ends_with_its_images(linear: bool, tmp_path: Path) -> None:
+    ends = np.random.default_rng(0).integers(0, 256, (2, 4, 4), np.uint8)
+    paths = tmp_path / "a.png", tmp_path / "b.png"
+    for path, image in zip(paths, ends, strict=True):
+        Image.fromarray(image).save(path)
+    done = write_interpolation(FlowModel("glow", GLOW), paths, tmp_path / "between", steps=4, linear=linear)
+    assert done.reconstruction_error < 1e-5
+    written = [np.asarray(Image.open(tmp_path / f"between/{index:05d}.png")) for index in range(4)]
+    np.testing.assert_array_equal([written[0], written[-1]], ends)
+    assert len(list((tmp_path / "between").iterdir())) == 5
+
+
+def test_what_cannot_be_interpolated_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("text")
+    for name, message in (("a.png", "not an image"), ("b.png", "no such file")):
+        with pytest.raises(FlowModelsError, match=f"{name}: {message}"):
+            write_interpolation(FlowModel("glow", GLOW), (tmp_path / name, tmp_path / name), tmp_path / "to", steps=2)
+    with pytest.raises(FlowModelsError, match="of vectors"):
+        write_interpolation(FlowModel("realnvp", VECTORS), (tmp_path / "a.png",) * 2, tmp_path / "to", steps=2)
 
 
 def test_vectors_are_a_table_with_their_classes_in_turn(tmp_path: Path) -> None:

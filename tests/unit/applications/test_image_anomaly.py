@@ -6,12 +6,13 @@ import pytest
 
 from flow_models.applications.base import Application, Evaluation
 from flow_models.applications.image_anomaly import ImageAnomaly
-from flow_models.applications.image_scores import score_images
+from flow_models.applications.image_scores import held_out, score_images
 from flow_models.errors import FlowModelsError
+from flow_models.evaluation.outlier_score import SCORES
 from flow_models.report.page import Verdict, render_page
 from flow_models.settings import Settings
 
-pytestmark = pytest.mark.usefixtures("shards")
+pytestmark = pytest.mark.usefixtures("score")
 
 
 @pytest.fixture
@@ -37,9 +38,7 @@ def test_each_measure_is_by_set_and_score(evaluation: Evaluation) -> None:
     for measure in ("auroc", "average_precision", "fpr_at_95_tpr"):
         values = evaluation.metrics[measure]
         assert list(values) == ["noise", "upside"]
-        assert all(
-            list(each) == ["likelihood", "typicality", "input_complexity", "compressor"] for each in values.values()
-        )
+        assert all(tuple(each) == SCORES for each in values.values())
 
 
 def test_the_model_finds_what_the_compressor_cannot(evaluation: Evaluation) -> None:
@@ -48,6 +47,35 @@ def test_the_model_finds_what_the_compressor_cannot(evaluation: Evaluation) -> N
     assert upside["compressor"] < 0.9
     mean = np.mean([each["compressor"] for each in evaluation.metrics["auroc"].values()])
     assert evaluation.metrics["mean_auroc"]["compressor"] == pytest.approx(mean)
+
+
+def test_p_values_raise_few_alarms_on_inliers_and_find_outliers(evaluation: Evaluation) -> None:
+    metrics = evaluation.metrics
+    assert metrics["smallest_p_value"] == 1 / (metrics["images"]["calibration"] + 1)
+    table = evaluation.tables["scores"]
+    for name, rate in metrics["alarm_rate"].items():
+        assert rate == (table.loc[table["set"] == name, "p_value"] <= metrics["alpha"]).mean()
+    assert table.loc[table["set"] == "noise", "p_value"].unique() == [metrics["smallest_p_value"]]
+    assert list(metrics["discoveries"]) == ["noise", "upside"]
+
+
+@pytest.mark.parametrize(("alpha", "found"), [(0.3, 1), (0.05, 0)])
+def test_benjamini_hochberg_finds_what_the_calibration_images_allow(
+    alpha: float, found: float, settings: Settings, model: Any
+) -> None:
+    settings = settings.model_copy(update={"evaluate": settings.evaluate.model_copy(update={"alpha": alpha})})
+    metrics = ImageAnomaly().evaluate(settings, model).metrics
+    assert 0.05 < metrics["smallest_p_value"] < 0.2
+    assert metrics["discoveries"]["noise"]["found"] == found
+    assert metrics["discoveries"]["noise"]["false"] <= alpha
+
+
+def test_the_halves_of_the_held_out_images_are_those_of_any_run_and_share_none(settings: Settings) -> None:
+    (fitting, calibrating), again = held_out(settings), held_out(settings)
+    assert not set(fitting.keys) & set(calibrating.keys)
+    assert 0 <= len(fitting.keys) - len(calibrating.keys) <= 1
+    assert list(again[1].keys) == list(calibrating.keys)
+    assert list(held_out(settings.model_copy(update={"seed": 1}))[0].keys) != list(fitting.keys)
 
 
 def test_the_reconstruction_error_is_a_share_of_the_grey_scale(settings: Settings, model: Any) -> None:
@@ -88,13 +116,13 @@ def test_tables_say_what_the_plots_need(evaluation: Evaluation) -> None:
 
 def test_the_report_shows_every_picture_that_is_written(evaluation: Evaluation, settings: Settings) -> None:
     html = render_page(evaluation.page(verdict=Verdict(passed=True, sentence="Good"), facts={}, settings=settings))
-    assert html.count("<img") == len(evaluation.figures)
+    assert html.count("<figure") == len(evaluation.figures) + 1
+    assert html.count("<li data-values") == 20 + 10 + 15
     expected = {"roc", "histograms", "samples", "latent", "interpolation", "reconstruction", "likely"}
     assert expected | {"top_outliers_noise", "top_outliers_upside"} == set(evaluation.figures)
 
 
 def test_the_course_of_training_is_shown_if_it_was_recorded(settings: Settings, model: Any, shards: Path) -> None:
-    settings.model_folder.mkdir(parents=True)
     rows = "epoch,step,seconds,train_bits_per_dim,holdout_bits_per_dim,learning_rate\n1,9,2.5,6.1,6.2,0.001\n"
     (settings.model_folder / "history.csv").write_text(rows, encoding="utf-8")
     assert "history" in ImageAnomaly().evaluate(settings, model).figures

@@ -42,10 +42,13 @@ def model(settings: Settings, shards: Path) -> FlowModel:
         lesson.data,
         settings.train,
         seed=0,
-        folder=Path("model"),
+        folder=settings.model_folder,
         checkpoints=Path("checkpoints"),
     )
-    return FlowModel.load("model")
+    trained = FlowModel.load(settings.model_folder)
+    assert lesson.finish is not None
+    lesson.finish(trained, settings.model_folder)
+    return trained
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from flow_models.data.pipeline import class_counts, load_split, training_batches
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError
+from flow_models.settings import AugmentationSettings
 from tests.unit.data.folders import write_images
 
 
@@ -24,8 +25,13 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shards"
 
 
-def epoch(shards: Path, number: int, *, seed: int = 0, skip: int = 0) -> np.ndarray:
-    batches = training_batches(shards, batch_size=8, seed=seed, epoch=number, skip=skip)
+VARIED = AugmentationSettings(flip=True, shift=0.1, zoom=0.1, rotation=5.0)
+
+
+def epoch(
+    shards: Path, number: int, *, seed: int = 0, skip: int = 0, augmentation: AugmentationSettings | None = None
+) -> np.ndarray:
+    batches = training_batches(shards, batch_size=8, seed=seed, epoch=number, skip=skip, augmentation=augmentation)
     return np.stack(list(batches.as_numpy_iterator()))
 
 
@@ -49,6 +55,13 @@ def test_the_order_follows_seed_and_epoch_and_nothing_else(shards: Path) -> None
 
 def test_skipping_resumes_in_the_middle_of_an_epoch(shards: Path) -> None:
     assert np.array_equal(epoch(shards, 2, skip=4), epoch(shards, 2)[4:])
+
+
+def test_varied_images_follow_seed_epoch_and_batch_so_that_a_resumed_run_sees_the_same(shards: Path) -> None:
+    first = epoch(shards, 2, augmentation=VARIED)
+    assert (first != epoch(shards, 2)).any(axis=(2, 3, 4)).all()
+    np.testing.assert_array_equal(epoch(shards, 2, skip=4, augmentation=VARIED), first[4:])
+    np.testing.assert_array_equal(epoch(shards, 2, augmentation=AugmentationSettings()), epoch(shards, 2))
 
 
 def test_more_images_than_are_shuffled_together_are_all_shown(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:

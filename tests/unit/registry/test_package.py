@@ -43,7 +43,7 @@ def test_the_packaged_model_scores_images_and_travels_with_the_flow(champion: st
 def test_the_package_says_what_it_needs_and_what_it_takes(champion: str, images: np.ndarray) -> None:
     info = mlflow.models.get_model_info(champion)
     requirements = Path(mlflow.artifacts.download_artifacts(champion), "requirements.txt").read_text().splitlines()
-    assert sorted(each.split("==")[0] for each in requirements) == ["mlflow", "numpy", "pandas", "tensorflow"]
+    assert sorted(each.split("==")[0] for each in requirements) == ["mlflow", "numpy", "pandas", "pillow", "tensorflow"]
     assert info.signature.inputs.inputs[0].shape == (-1, 8, 8, 1)
     assert info.saved_input_example_info is not None
 

@@ -1,11 +1,14 @@
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from flow_models.report.gallery import Gallery, Tile
 from flow_models.report.page import Headline, Page, Picture, Section, Table, Verdict, flatten, render_page, write_page
 
 VOID = {"meta", "img", "br", "hr", "link"}
@@ -64,6 +67,29 @@ def test_the_page_opens_offline(page: Page) -> None:
     assert sources
     assert all(source.startswith("data:image/png;base64,") for source in sources)
     assert not outline.named("link")
+
+
+@pytest.fixture
+def with_gallery(page: Page) -> Page:
+    tiles = [
+        Tile(np.full((4, 4, channels), 9, np.uint8), f"val/{name}.png", "noise <x>", [score, 0.5])
+        for name, score, channels in (("a", 7.25, 1), ("b", np.inf, 3))
+    ]
+    gallery = Gallery("Most outlying", "Sort them.", {"score": True, "p-value": False}, tiles)
+    return replace(page, sections=[*page.sections, Section("Gallery", "Images.", galleries=[gallery])])
+
+
+def test_a_gallery_is_inside_the_page_and_says_all_without_its_script(with_gallery: Page) -> None:
+    html = render_page(with_gallery)
+    assert not re.search(r"https?://|<script src|@import|url\(", html)
+    outline = Outline(html)
+    tiles = [attributes for attributes in outline.named("li") if "data-values" in attributes]
+    assert [tile["data-values"] for tile in tiles] == ["7.25 0.5", "inf 0.5"]
+    assert {tile["data-set"] for tile in tiles} == {"noise <x>"}
+    assert [image["alt"] for image in outline.named("img")][1:] == ["val/a.png", "val/b.png"]
+    # Without a script there is no order to choose, and nothing that does not work.
+    assert all("hidden" in each for each in outline.named("div") if each.get("class") == "choices")
+    assert "<span>score 7.25</span>" in html
 
 
 def test_the_verdict_stands_before_all_sections(page: Page) -> None:
