@@ -152,6 +152,14 @@ def register(params: Params = PARAMS, application: Application = None, as_json: 
     show(stages.register(settings), as_json=as_json)
 
 
+@app.command()
+def drift(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
+    """Compare the newest images with those that the champion was trained on, and its alarms with its promise."""
+    from flow_models import drift_stage
+
+    show(drift_stage.drift(_settings(params, application)), as_json=as_json)
+
+
 Model = Annotated[str, typer.Option("--model", help="A folder, or models:/NAME@champion.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same draws.")]
 
