@@ -11,7 +11,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows.parameters import Number, Parquet, Text
+from flows.parameters import Number, Parquet, Source, Text
 from flows.results import most_outlying
 from flows.stage import PROJECT
 from flows.tasks import command, stamped
@@ -33,7 +33,7 @@ def show_most_outlying(path: Path, number: int) -> None:
 @flow(name="scoring", flow_run_name=partial(stamped, "scoring"))
 def scoring(
     *,
-    source: Text,
+    source: Source,
     model: Text = "models:/flow-models@champion",
     output: Parquet = "reports/scores/scores.parquet",
     shown: Number = 20,
@@ -48,6 +48,7 @@ def scoring(
     """
     path = PROJECT / output
     path.parent.mkdir(parents=True, exist_ok=True)
-    command("score", "score", source, "--model", model, "--output", str(path))
+    scored = command("score", "score", source, "--model", model, "--output", str(path))
     show_most_outlying(path, shown)
-    return Completed(message=f"{source}: scored into {path}")
+    found = f"{scored['outliers']} outliers among {scored['images']} images, {scored['unreadable']} unreadable"
+    return Completed(message=f"{source}: {found}; {path}")

@@ -216,7 +216,7 @@ def rollback(name: Name = None, params: Params = PARAMS, as_json: Json = False) 
 
 @app.command()
 def status(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
-    """Show which version is champion, challenger and previous, and what they measured."""
+    """Show which version is champion, challenger and previous, what they measured, and the drift found last."""
     from flow_models import commands
 
     show(commands.status(_settings(params), name=name), as_json=as_json)

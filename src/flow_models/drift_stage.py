@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def drift(settings: Settings) -> dict[str, Any]:
     described = describe_newest(settings)
     versions = _versions(settings)
     found: dict[str, Any] = {
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "source": settings.data.source,
         "images": described.images,
         "data": described.digest,
@@ -92,6 +94,15 @@ def last() -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return content
+
+
+def brief() -> dict[str, Any]:
+    """When drift was measured last in this clone, on which images, and what was found; empty if it never was."""
+    found = last()
+    if found is None:
+        return {}
+    told = {name: found[name] for name in ("at", "images", "data", "reasons")}
+    return {"drift": told | {"reasons": found["reasons"] or ["none"]}}
 
 
 def compare(then: pd.DataFrame, now: pd.DataFrame, *, inliers: list[str]) -> Sides:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from flow_models.drift_stage import compare, drift, last
+from flow_models.drift_stage import brief, compare, drift, last
 from flow_models.errors import FlowModelsError
 from flow_models.settings import load_settings
 from tests.unit.data.folders import write_images
@@ -51,10 +51,13 @@ def test_without_a_champion_there_is_nothing_to_compare(tmp_path: Path, monkeypa
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     write_images(tmp_path / "data")
     (tmp_path / "params.yaml").write_text("seed: 0\n")
-    assert last() is None
+    assert (last(), brief()) == (None, {})
     found = drift(load_settings())
     assert (found["compared"], found["reasons"], found["images"]) == (False, ["there is no champion"], 36)
     assert last() == found
+    assert (
+        brief()["drift"].items() >= {"images": 36, "data": found["data"], "reasons": ["there is no champion"]}.items()
+    )
     assert not (tmp_path / "mlflow.db").exists()
 
 

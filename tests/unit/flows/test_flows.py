@@ -53,6 +53,7 @@ def test_no_flow_imports_tensorflow_when_it_is_loaded() -> None:
         ("promotion", {"version": 0}),
         ("scoring", {"source": "data", "output": "scores.csv"}),
         ("scoring", {"source": ""}),
+        ("scoring", {"source": "--help"}),
     ],
 )
 def test_a_parameter_that_cannot_be_is_refused_before_anything_runs(flow: str, parameters: dict[str, Any]) -> None:
