@@ -18,7 +18,7 @@ from prefect.states import Completed
 from flow_models.settings import load_settings
 from flows.parameters import Application, Deployment, Hours, Share
 from flows.reasons import Decision, decide, reasons_text, short
-from flows.stage import PROJECT, StageError
+from flows.stage import PROJECT, StageError, stages_of
 from flows.tasks import DELAYS, RETRIES, command, run, stamped
 from flows.training import training
 
@@ -72,14 +72,18 @@ def train_elsewhere(deployment: str, asked: dict[str, Any]) -> None:
     """Let another deployment train, which gets nothing but names and digests, and wait for its end.
 
     Raises:
-        StageError: if that run does not complete, with its own line.
+        StageError: if that run does not complete, with its own line, or not in the time that all its stages may take.
     """
-    there = run_deployment(deployment, parameters=asked)
+    hours = asked["hours"] * len(stages_of(asked["application"]))
+    there = run_deployment(deployment, parameters=asked, timeout=3600 * hours)
     assert isinstance(there, FlowRun)  # noqa: S101 - in a flow that is not async it is no coroutine
     state = there.state
-    if state is None or not state.is_completed():
-        message = (state.message if state else None) or "it did not start"
-        last = " ".join(message.split())
+    if state is None or not state.is_final():
+        raise StageError(
+            f"{deployment}, run {there.name}: no end within {hours:g} h; does its worker run?", worth_retrying=False
+        )
+    if not state.is_completed():
+        last = " ".join((state.message or state.name or "").split())
         raise StageError(f"{deployment}, run {there.name}: {last}", worth_retrying=False)
 
 
