@@ -41,7 +41,7 @@ SETTINGS = {
     "register": {"gate": {"bits_per_dim": {"max": 8.3}}},
 }
 NEW_IMAGES = 30  # of each class
-NIGHT_SECONDS = 600
+NIGHT_SECONDS = 900
 NEWS = ("event", "emit", "flow-models.new-data", "--resource-id", "flow-models.data")
 
 
