@@ -11,7 +11,7 @@ export KERAS_HOME := $(CURDIR)/.cache/keras
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format unit lock clean stack stack-stop
+.PHONY: help env demo test lint format unit lock clean stack stack-stop nightly
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ stack: $(READY) ## PostgreSQL, S3, MLflow, Prefect and a worker on this machine,
 
 stack-stop: $(READY) ## End them
 	@python -m deploy.stack stop
+
+nightly: $(READY) ## Some nights of retraining on those servers, told as they go: new images, poison, noise
+	@python -m tests.system.nightly
 
 clean: ## Remove what the pipeline made; the environment, the data and the registry stay
 	rm -rf checkpoints models prepared reports

@@ -1,7 +1,8 @@
-"""One stage of dvc.yaml as a child process whose output is passed on and whose failure is explained."""
+"""A stage of dvc.yaml, or a command, as a child process: its output is passed on and its failure is explained."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,14 +11,16 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+PROJECT = Path(__file__).resolve().parents[1]
 GRACE_SECONDS = 20  # below the 30 that a Prefect worker gives the flow itself
 OF_IMAGES = ("image_anomaly", "image_classification")
 BAD_INPUT = 2  # the exit code of `flow-models` when the input, not the program or the network, is at fault
 
 
 class StageError(Exception):
-    """A stage failed. The message is one line; ``worth_retrying`` says whether another attempt may help."""
+    """A stage or a command failed: a message of one line, and whether another attempt may help."""
 
     def __init__(self, message: str, *, worth_retrying: bool) -> None:
         super().__init__(message)
@@ -45,8 +48,63 @@ def run_stage(stage: str, *, project: Path, force: bool, log: Callable[[str], ob
         StageError: if the stage fails, with the line in which it says why.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    code, lines = _run(command + ["--force"] * force, project=project, log=log)
+    if code != 0:
+        raise explain(stage, lines)
+
+
+def ask(*arguments: str, project: Path, log: Callable[[str], object]) -> dict[str, Any]:
+    """Run ``flow-models ARGUMENTS --json`` and return what it prints.
+
+    Args:
+        arguments: the command and its options.
+        project: the folder of params.yaml.
+        log: gets each other line that it prints.
+
+    Raises:
+        StageError: if it fails, with the line in which it says why.
+    """
+    answer: list[str] = []
+
+    def sort(line: str) -> None:
+        (answer.append if line.startswith("{") else log)(line)
+
+    code, lines = _run([sys.executable, "-m", "flow_models", *arguments, "--json"], project=project, log=sort)
+    if code != 0:
+        raise _failure(" ".join(arguments[: 2 if arguments[0] == "data" else 1]), lines, code)
+    content: dict[str, Any] = json.loads(answer[-1])
+    return content
+
+
+def explain(stage: str, lines: list[str]) -> StageError:
+    """Find the line that says why a stage failed in what it and DVC printed.
+
+    A stage says ``error: what, where, what to do`` on bad input; a bug ends with the exception's
+    line; else DVC itself could not run the stage, and says why.
+    """
+    verdict = next((line for line in reversed(lines) if line.startswith("ERROR: ")), "ERROR: it was killed")
+    code = re.search(r"exited with (\d+)$", verdict)
+    return _failure(stage, lines, int(code[1]) if code else None, verdict=verdict.removeprefix("ERROR: "))
+
+
+def _failure(name: str, lines: list[str], code: int | None, *, verdict: str = "it was killed") -> StageError:
+    """The last line that says why; ``verdict`` where none does. No code, or a signal's, is not worth a retry."""
+    said = [line for line in lines if line.startswith("error: ")]
+    printed = [line for line in lines if line.strip() and not line.startswith(("ERROR: ", "Running stage ", "> "))]
+    ended = code is not None and code >= 0
+    if said:
+        reason = said[-1].removeprefix("error: ")
+    elif ended and printed:
+        reason = f"{printed[-1].strip()} (exit code {code})"
+    else:
+        reason = verdict
+    return StageError(f"{name}: {reason}", worth_retrying=ended and code != BAD_INPUT)
+
+
+def _run(command: list[str], *, project: Path, log: Callable[[str], object]) -> tuple[int, list[str]]:
+    """Run a command to its end, or end it with us; its exit code and every line that it printed."""
     child = subprocess.Popen(  # noqa: S603
-        command + ["--force"] * force,
+        command,
         cwd=project,
         env=_environment(),
         stdout=subprocess.PIPE,
@@ -61,30 +119,9 @@ def run_stage(stage: str, *, project: Path, force: bool, log: Callable[[str], ob
             lines.append(line.rstrip())
             if lines[-1]:
                 log(lines[-1])
-        code = child.wait()
+        return child.wait(), lines
     finally:
         _end(child)
-    if code != 0:
-        raise explain(stage, lines)
-
-
-def explain(stage: str, lines: list[str]) -> StageError:
-    """Find the line that says why a stage failed in what it and DVC printed.
-
-    A stage says ``error: what, where, what to do`` on bad input; a bug ends with the exception's
-    line; else DVC itself could not run the stage, and says why.
-    """
-    verdict = next((line for line in reversed(lines) if line.startswith("ERROR: ")), "ERROR: it was killed")
-    code = re.search(r"exited with (\d+)$", verdict)
-    said = [line for line in lines if line.startswith("error: ")]
-    printed = [line for line in lines if line.strip() and not line.startswith(("ERROR: ", "Running stage ", "> "))]
-    if said:
-        reason = said[-1].removeprefix("error: ")
-    elif code and printed:
-        reason = f"{printed[-1].strip()} (exit code {code[1]})"
-    else:
-        reason = verdict.removeprefix("ERROR: ")
-    return StageError(f"{stage}: {reason}", worth_retrying=code is not None and int(code[1]) != BAD_INPUT)
 
 
 def _environment() -> dict[str, str]:

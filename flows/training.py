@@ -6,35 +6,29 @@ Run by a worker from the deployment in prefect.yaml, or by hand: ``python -m flo
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from functools import partial
 
-from prefect import flow, get_run_logger, task
+from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task
 
-from flow_models.settings import load_settings
+from flow_models.settings import MANIFEST, load_settings
+from flows.parameters import Application, Digest, Hours
 from flows.results import metrics_table, summary
-from flows.stage import StageError, run_stage, stages_of
-
-PROJECT = Path(__file__).resolve().parents[1]
-# These talk to S3 or to MLflow, which may be away for a moment; a training that failed fails again.
-RETRIES = {"validate": 3, "prepare": 3, "register": 3, "register-vectors": 3}
-DELAYS = [10.0, 30.0, 90.0]  # seconds before each further attempt
+from flows.stage import PROJECT, StageError, stages_of
+from flows.tasks import DELAYS, RETRIES, run, stamped
 
 
-def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Bad input does not get better by trying again."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, StageError) and error.worth_retrying
+@task(name="same images", task_run_name="same images")
+def require_images(digest: str) -> None:
+    """Stop where a worker sees other images than whoever started the run."""
+    from flow_models.data.manifest import manifest_digest, read_manifest
 
-
-@task(name="stage", task_run_name="{stage}", retry_condition_fn=worth_retrying)
-def run(stage: str, *, force: bool) -> None:
-    """Run one stage of dvc.yaml; what it prints is the task's log."""
-    run_stage(stage, project=PROJECT, force=force, log=get_run_logger().info)
+    found = manifest_digest(read_manifest(PROJECT / MANIFEST))
+    if found != digest:
+        raise StageError(
+            f"images: the worker finds {found[:12]}, not {digest[:12]}; start anew, or correct its data.source",
+            worth_retrying=False,
+        )
 
 
 @task(name="results", task_run_name="results")
@@ -52,21 +46,27 @@ def show_results(application: str) -> None:
     create_markdown_artifact(key=f"{name}-report", markdown=summary(registered, folder / "report.html"))
 
 
-def _name() -> str:
-    return f"training {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
-
-
-@flow(name="training", flow_run_name=_name)
-def training(*, application: str = "image_anomaly", force: bool = False) -> None:
+@flow(name="training", flow_run_name=partial(stamped, "training"))
+def training(
+    *, application: Application = "image_anomaly", force: bool = False, data: Digest | None = None, hours: Hours = 24
+) -> None:
     """Prepare, train, evaluate, register; stages of which nothing changed are skipped.
 
     Args:
-        application: one of those in dvc.yaml.
-        force: run every stage, changed or not.
+        application: One of those in dvc.yaml, such as image_anomaly.
+        force: Run every stage, changed or not.
+        data: Digest of the images: fail unless the worker finds these. Empty: take what is there.
+        hours: A stage that takes longer is ended, and the run fails.
     """
     for stage in stages_of(application):
-        retries = RETRIES.get(stage.partition("@")[0], 0)
-        run.with_options(retries=retries, retry_delay_seconds=DELAYS)(stage, force=force)
+        kind = stage.partition("@")[0]
+        # The tag is for a limit over all deployments: prefect concurrency-limit create train 1
+        configured = run.with_options(
+            retries=RETRIES.get(kind, 0), retry_delay_seconds=DELAYS, timeout_seconds=3600 * hours, tags={kind}
+        )
+        configured(stage, force=force)
+        if kind == "validate" and data is not None:
+            require_images(data)
     show_results(application)
 
 

@@ -152,6 +152,14 @@ def register(params: Params = PARAMS, application: Application = None, as_json: 
     show(stages.register(settings), as_json=as_json)
 
 
+@app.command()
+def drift(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
+    """Compare the newest images with those that the champion was trained on, and its alarms with its promise."""
+    from flow_models import drift_stage
+
+    show(drift_stage.drift(_settings(params, application)), as_json=as_json)
+
+
 Model = Annotated[str, typer.Option("--model", help="A folder, or models:/NAME@champion.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same draws.")]
 
@@ -251,7 +259,7 @@ def rollback(
 
 @app.command()
 def status(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
-    """Show which version is champion, challenger and previous, and what they measured."""
+    """Show which version is champion, challenger and previous, what they measured, and the drift found last."""
     from flow_models import commands
 
     show(commands.status(_settings(params), name=name), as_json=as_json)

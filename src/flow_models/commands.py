@@ -52,11 +52,12 @@ def rollback(
 
 
 def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
-    """The version at each alias, with its likelihood, its data and the gate's decision.
+    """The version at each alias, with its likelihood, its data and the gate's decision; and the drift found last.
 
     Raises:
         FlowModelsError: if no model of that name is registered.
     """
+    from flow_models import drift_stage
     from flow_models.registry import promotion, tracking
     from flow_models.registry.gate import LIKELIHOODS
 
@@ -71,7 +72,7 @@ def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
             "promoted": _promoted(each.tags),
         }
         for alias, each in versions.items()
-    }
+    } | drift_stage.brief()
 
 
 def report(settings: Settings) -> dict[str, Any]:

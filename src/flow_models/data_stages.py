@@ -14,6 +14,10 @@ from flow_models.errors import FlowModelsError
 from flow_models.settings import DATA_CACHE, MANIFEST, SHARDS, VALIDATION_REPORT, Settings, ValidationSettings
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
     from flow_models.data.cache import Cache
     from flow_models.data.manifest import Summary
     from flow_models.data.shards import Index
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     from flow_models.validation.checkpoint import Validation
 
 ACCEPTED = DATA_CACHE / "accepted.json"
+NEWEST = DATA_CACHE / "newest.parquet"
 
 
 @dataclass(frozen=True)
@@ -133,15 +138,58 @@ def update(settings: Settings) -> dict[str, Any]:
     from flow_models.data.imported import update_import
 
     imported = update_import(Path(settings.data.source))
-    newest = DATA_CACHE / "newest.parquet"
-    written = _describe(settings, newest)
-    different = {name: asdict(change) for name, change in changes(MANIFEST, newest).items()}
+    written = describe_newest(settings)
+    different = {name: asdict(change) for name, change in changes(MANIFEST, NEWEST).items()}
     return {
         "images": written.images,
         "digest": written.digest,
         "imported": imported,
         "different": different or "nothing",
     }
+
+
+def describe_newest(settings: Settings) -> Summary:
+    """List, read and describe every image of the source beside the pipeline, in ``.cache/data/newest.parquet``.
+
+    Raises:
+        FlowModelsError: if the source cannot be read or is not laid out as train/ and val/.
+    """
+    return _describe(settings, NEWEST)
+
+
+def read_images(settings: Settings, rows: pd.DataFrame, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Images of a manifest of the source, at a network's size.
+
+    Args:
+        settings: whose ``data`` section says where they are.
+        rows: of the manifest, none with an ``error``.
+        shape: height, width, channels.
+
+    Returns:
+        ``(n, height, width, channels)``, in the order of the rows.
+
+    Raises:
+        FlowModelsError: if a file is not what its row says.
+    """
+    import numpy as np
+
+    from flow_models.data.images import pillow_silenced
+    from flow_models.data.parallel import ordered_map
+    from flow_models.data.pixels import pixels
+
+    source = _source(settings)
+    cache = _cache(settings, source)
+
+    def read(row: Any) -> NDArray[np.uint8]:
+        return pixels(source, cache, shape, **row)
+
+    known = rows[["key", "sha256", "version"]].astype(object)
+    wanted = known.where(known.notna(), None).to_dict("records")
+    images = np.empty((len(wanted), *shape), np.uint8)
+    with pillow_silenced():
+        for number, image in enumerate(ordered_map(read, wanted, threads=source.threads, title="reading")):
+            images[number] = image
+    return images
 
 
 def prepare(settings: Settings) -> Index:

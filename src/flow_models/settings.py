@@ -174,6 +174,15 @@ class EvaluateSettings(Section):
     local_pairs: int = Field(1000, ge=0)
 
 
+class DriftSettings(Section):
+    """When data have drifted, or a model has decayed, since it was trained."""
+
+    level: float = Field(0.01, gt=0, lt=1)
+    least_distance: float = Field(0.1, ge=0, le=1)
+    promised_alarms: Share = 0.05
+    images: int = Field(1000, ge=1)
+
+
 class Bound(Section):
     """What a metric must satisfy: at least ``min``, at most ``max``."""
 
@@ -211,6 +220,7 @@ class Settings(Section):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
     register_: RegisterSettings = Field(RegisterSettings(), alias="register")
+    drift: DriftSettings = DriftSettings()
 
     @field_validator("model", mode="before")
     @classmethod

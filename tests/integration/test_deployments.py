@@ -23,6 +23,14 @@ from tests.integration.servers import running
 
 CLONE = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((CLONE / "deploy/work-pools").glob("*.json"))
+# Its pool, its queue, how many run at a time, and its schedules.
+DEPLOYMENTS = {
+    "retraining/retraining": ("local", "default", 1, [("0 2 * * *", False)]),
+    "training/training": ("local", "default", 1, []),
+    "training/training-gpu": ("gpu", "gpu", 1, []),
+    "promotion/promotion": ("local", "default", 1, []),
+    "scoring/scoring": ("local", "default", 4, []),
+}
 FLOW = """
 from pathlib import Path
 from prefect import flow, runtime
@@ -35,9 +43,9 @@ def training(*, force: bool = False) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """prefect.yaml over a training that does next to nothing."""
+    """prefect.yaml and the flows, over a training that does next to nothing."""
     folder = tmp_path_factory.mktemp("project")
-    (folder / "flows").mkdir()
+    shutil.copytree(CLONE / "flows", folder / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "flows/training.py").write_text(FLOW)
     shutil.copy(CLONE / "prefect.yaml", folder)
     return folder
@@ -56,8 +64,8 @@ def deployed(prefect_server: Prefect, client: SyncPrefectClient, project: Path) 
     done = prefect_server("deploy", "--all", folder=project)
     assert done.returncode == 0, done.stdout + done.stderr
     yield
-    for name in ("training", "training-gpu"):
-        deployment = client.read_deployment_by_name(f"training/{name}").id
+    for name in DEPLOYMENTS:
+        deployment = client.read_deployment_by_name(name).id
         for run in runs_of(client, deployment):
             client.delete_flow_run(run.id)
         client.delete_deployment(deployment)
@@ -96,19 +104,31 @@ def test_the_server_refuses_a_template_with_a_variable_that_is_none(client: Sync
         create_pool(client, "broken", broken)
 
 
-@pytest.mark.parametrize(("name", "pool", "queue"), [("training", "local", "default"), ("training-gpu", "gpu", "gpu")])
-def test_a_deployment_runs_one_at_a_time_and_by_night_only_when_it_is_switched_on(
-    deployed: None, client: SyncPrefectClient, name: str, pool: str, queue: str
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_a_deployment_has_its_place_and_limit_and_runs_by_night_only_when_that_is_switched_on(
+    deployed: None, client: SyncPrefectClient, name: str
 ) -> None:
-    deployment = client.read_deployment_by_name(f"training/{name}")
+    deployment = client.read_deployment_by_name(name)
+    pool, queue, limit, schedules = DEPLOYMENTS[name]
     assert (deployment.work_pool_name, deployment.work_queue_name) == (pool, queue)
     assert deployment.global_concurrency_limit is not None
-    assert deployment.global_concurrency_limit.limit == 1
-    assert [(schedule.schedule.cron, schedule.active) for schedule in deployment.schedules] == [("0 2 * * *", False)]
+    assert deployment.global_concurrency_limit.limit == limit
+    assert [(schedule.schedule.cron, schedule.active) for schedule in deployment.schedules] == schedules
 
 
-def test_news_of_new_data_starts_a_training(deployed: None, client: SyncPrefectClient, prefect_server: Prefect) -> None:
-    deployment = client.read_deployment_by_name("training/training").id
+def test_the_form_of_a_retraining_explains_and_bounds_its_parameters(deployed: None, client: SyncPrefectClient) -> None:
+    deployment = client.read_deployment_by_name("retraining/retraining")
+    asked = deployment.parameter_openapi_schema["properties"]["least_share"]
+    assert (asked["minimum"], asked["maximum"], asked["default"]) == (0, 1, 0.02)
+    assert asked["description"].startswith("New, gone and changed images")
+    with pytest.raises(PrefectHTTPStatusError, match="least_share"):
+        client.create_flow_run_from_deployment(deployment.id, parameters={"least_share": 2})
+
+
+def test_news_of_new_data_starts_a_retraining(
+    deployed: None, client: SyncPrefectClient, prefect_server: Prefect
+) -> None:
+    deployment = client.read_deployment_by_name("retraining/retraining").id
     before = len(runs_of(client, deployment))
 
     emitted = prefect_server("event", "emit", "flow-models.new-data", "--resource-id", "flow-models.data")

@@ -2,13 +2,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -17,18 +13,7 @@ from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from tests.integration.conftest import Prefect
-
-CLONE = Path(__file__).resolve().parents[2]
-STAGES = ("validate", "prepare", "train@image_anomaly", "evaluate@image_anomaly", "register@image_anomaly")
-REGISTER = """
-import json, pathlib
-folder = pathlib.Path("reports/image_anomaly")
-folder.mkdir(parents=True, exist_ok=True)
-registered = {"name": "tiny", "version": 1, "alias": "champion", "reasons": ["passed: bits_per_dim 3"]}
-(folder / "metrics.json").write_text(json.dumps({"bits_per_dim": 3.0, "auroc": {"ball": 0.9}}))
-(folder / "registered.json").write_text(json.dumps(registered))
-"""
-
+from tests.integration.small_clone import STAGES, make_clone
 
 AWAY_ONCE = """
 import pathlib
@@ -54,21 +39,7 @@ time.sleep(300)
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A clone whose five stages do next to nothing."""
-    folder = tmp_path / "clone"
-    shutil.copytree(CLONE / "flows", folder / "flows", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("prefect.yaml", "params.yaml"):
-        shutil.copy(CLONE / name, folder)
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=folder, check=True)
-    pipeline: dict[str, Any] = {"stages": {}}
-    for stage in STAGES:
-        name, _, application = stage.partition("@")
-        (folder / f"{name}.py").write_text(REGISTER if name == "register" else f"print('this is {name}')\n")
-        matrix = {"matrix": {"application": [application]}} if application else {}
-        pipeline["stages"][name] = {**matrix, "cmd": f"python {name}.py"}
-    (folder / "dvc.yaml").write_text(json.dumps(pipeline))
-    return folder
+    return make_clone(tmp_path / "clone")
 
 
 @pytest.fixture

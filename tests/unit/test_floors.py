@@ -21,7 +21,7 @@ FLOORS = [
     {"saved_model"},
     {"saved_vectors"},
     {"applications"},
-    {"stages", "data_stages", "commands"},
+    {"stages", "data_stages", "commands", "drift_stage"},
     {"cli", "__main__", "__init__"},
 ]
 TFP_FLOORS = {"bijectors", "architectures", "model", "training"}

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from flow_models.data.atomic import complete_folder
 from flow_models.data.cache import Cache
-from flow_models.data.errors import UnreadableError
-from flow_models.data.images import decode, pillow_silenced
+from flow_models.data.images import pillow_silenced
 from flow_models.data.manifest import manifest_digest
 from flow_models.data.parallel import ordered_map
+from flow_models.data.pixels import pixels
 from flow_models.data.sources import Source
 from flow_models.errors import FlowModelsError
 
@@ -174,18 +174,7 @@ def _require_inliers(inliers: Sequence[str], usable: pd.DataFrame, source: Sourc
 
 def _record(source: Source, cache: Cache | None, shape: Shape, row: _Row) -> bytes:
     """One image, read again and packed."""
-    where = f"{source.uri}/{row.key}"
-
-    def download() -> bytes:
-        return source.read(row.key, version=row.version).data
-
-    try:
-        content = cache.fetch(row.sha256, download) if cache else download()
-        if hashlib.sha256(content).hexdigest() != row.sha256:
-            raise FlowModelsError(f"{where}: changed since it was validated; run `flow-models data validate` again")
-        image = decode(content, shape)
-    except UnreadableError as error:
-        raise FlowModelsError(f"{where}: {error}; repair or remove it and validate again") from None
+    image = pixels(source, cache, shape, key=row.key, sha256=row.sha256, version=row.version)
     features = {"image": image.tobytes(), "class": row.class_.encode(), "key": row.key.encode()}
     example = tf.train.Example(features=tf.train.Features(feature={name: _bytes(features[name]) for name in features}))
     record: bytes = example.SerializeToString(deterministic=True)

@@ -16,16 +16,18 @@ from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 
+from flow_models.data.manifest import manifest_digest, read_manifest
 from flow_models.errors import FlowModelsError
 from flow_models.registry.curves import log_rows
 from flow_models.registry.live import open_run_of
 from flow_models.registry.provenance import Provenance
 from flow_models.registry.tracking import experiment_id, explained
-from flow_models.settings import Settings
+from flow_models.settings import MANIFEST, Settings
 
 METRICS = "metrics.json"
 HISTORY = "history.csv"
 REGISTERED = "registered.json"
+DATA = "data"  # the folder of a run's artifacts in which the manifest is
 
 
 def log_run(client: MlflowClient, settings: Settings, made_from: Provenance, *, tags: Mapping[str, str]) -> str:
@@ -57,6 +59,8 @@ def log_run(client: MlflowClient, settings: Settings, made_from: Provenance, *, 
             mlflow.log_input(_dataset(made_from), context="training")
             _log_history(client, run.info.run_id, settings.model_folder / HISTORY)
             _log_report(settings.report_folder)
+            if MANIFEST.is_file() and manifest_digest(read_manifest(MANIFEST)) == made_from.manifest:
+                mlflow.log_artifact(str(MANIFEST), artifact_path=DATA)  # what later images are compared with
     return str(run.info.run_id)
 
 

@@ -36,11 +36,16 @@ def connect_to_existing() -> MlflowClient:
     Raises:
         FlowModelsError: if no server is named and there is no ``mlflow.db`` here.
     """
-    if not (mlflow.is_tracking_uri_set() or DATABASE.is_file()):
+    if not exists():
         raise FlowModelsError(
             f"{Path.cwd()}: no {DATABASE} here; run where the model was registered, or set MLFLOW_TRACKING_URI"
         )
     return connect()
+
+
+def exists() -> bool:
+    """Whether a server is named, or something was registered here before."""
+    return bool(mlflow.is_tracking_uri_set() or DATABASE.is_file())
 
 
 def experiment_id(client: MlflowClient, name: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.stage import StageError, explain, run_stage
+from flows.stage import StageError, ask, explain, run_stage
 
 
 @pytest.fixture
@@ -82,6 +82,29 @@ def test_an_interrupted_stage_may_finish_saving(project: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_stage("slow", project=project, force=False, log=interrupt)
     assert (project / "saved").exists()
+
+
+def test_a_command_answers_with_what_it_prints_as_json(tmp_path: Path) -> None:
+    lines: list[str] = []
+    assert ask("data", "demo", "data", project=tmp_path, log=lines.append)["folder"] == "data"
+    assert lines == []
+
+
+def test_a_command_that_refuses_its_input_fails_with_its_own_line_and_is_not_tried_again(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"^data manifest: params\.yaml: no such file; run in the project") as caught:
+        ask("data", "manifest", project=tmp_path, log=lambda _: None)
+    assert not caught.value.worth_retrying
+
+
+def test_a_command_whose_server_is_away_is_worth_another_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "params.yaml").write_text("seed: 0\n")
+    for name, value in {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(StageError, match=r"^status: look up the model flow-models: no answer from") as caught:
+        ask("status", project=tmp_path, log=lambda _: None)
+    assert caught.value.worth_retrying
 
 
 CRASH = [

@@ -1,0 +1,41 @@
+"""The nights that ``make nightly`` tells, checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy.stack.postgres import find_binaries
+from flow_models.errors import FlowModelsError
+from tests.system.nightly import Nights, started_stack, tell
+from tests.system.project import Project
+
+
+@pytest.mark.timeout(2400)  # four nights, on a machine that is busy with other things
+def test_new_images_are_promoted_and_neither_poison_nor_noise_changes_the_champion(tmp_path: Path) -> None:
+    try:
+        find_binaries()
+    except FlowModelsError as missing:
+        pytest.skip(str(missing))
+    project = Project.create(tmp_path / "project")
+    with started_stack() as stack:
+        story = tell(Nights(stack, project, print), project, print)
+    first, second, third, fourth = story["runs"]
+
+    assert first.state.message == "trained: there is no champion"
+    assert second.state.is_completed()
+    assert "of the images are new" in second.name
+    assert story["good"]["champion"] == 2
+
+    assert third.state.is_failed()
+    assert "validate:" in third.state.message
+    assert "blank" in third.state.message
+
+    assert fourth.state.is_completed(), fourth.state.message
+    assert "drifted" in fourth.name
+    assert (story["end"]["challenger"], story["end"]["champion"]) == (3, 2)
+    verdict, reasons = story["gate"]
+    assert verdict == "failed"
+    assert any(reason.startswith("failed: bits_per_dim") for reason in reasons)
+    assert story["champions"] == {2}
