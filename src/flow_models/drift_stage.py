@@ -134,8 +134,7 @@ def _measured(settings: Settings, champion: Version, sides: Sides, *, images: in
     reference, recent = file_statistics(sides.reference), file_statistics(sides.recent)
     decayed = None
     if min(len(sides.recent), len(sides.held_out)) >= _FEWEST:
-        then, now = _seen_by(champion, settings, sides)
-        decayed = _decay(settings, then, now)
+        then, now, decayed = _seen_by(champion, settings, sides)
         reference |= then
         recent |= now
     shifts = (
@@ -157,33 +156,37 @@ def _measured(settings: Settings, champion: Version, sides: Sides, *, images: in
     return found
 
 
-def _seen_by(champion: Version, settings: Settings, sides: Sides) -> tuple[Statistics, Statistics]:
-    """The champion's statistics of images that it never learned from: those of its own day, and recent ones."""
+def _seen_by(champion: Version, settings: Settings, sides: Sides) -> tuple[Statistics, Statistics, Decay]:
+    """The champion's statistics of images that it never learned from, those of its own day and recent ones.
+
+    And whether it takes more of the recent ones for outliers than its p-values promise.
+    """
     from flow_models import console
-    from flow_models.applications.image_drift import flow_statistics, some_of
+    from flow_models.applications.image_drift import flow_statistics, outlier_p_values, some_of
     from flow_models.data_stages import read_images
+    from flow_models.evaluation.drift import decay
+    from flow_models.evaluation.outlier_score import OutlierScore
+    from flow_models.registry.load import resolve
 
     console.import_tensorflow()
-    from flow_models.commands import load
+    from flow_models.model import FlowModel
 
-    size = settings.evaluate.batch_size
-    model = load(f"models:/{settings.register_.name}/{champion.number}")
-
-    def seen(rows: pd.DataFrame) -> Statistics:
-        height, width, channels = model.event_shape
-        images = read_images(settings, some_of(rows, settings.drift.images), (height, width, channels))
-        return flow_statistics(model, images, seed=settings.seed, batch_size=size)
-
-    return seen(sides.held_out), seen(sides.recent)
-
-
-def _decay(settings: Settings, then: Statistics, now: Statistics) -> Decay:
-    from flow_models.applications.image_drift import alarm_p_values
-    from flow_models.evaluation.drift import decay
-
-    p, calibration = alarm_p_values(then["bits_per_dim"], now["bits_per_dim"])
-    bounds = settings.drift
-    return decay(p, promised=bounds.promised_alarms, calibration_size=calibration, level=bounds.level / 2)
+    size, bounds = settings.evaluate.batch_size, settings.drift
+    folder = resolve(f"models:/{settings.register_.name}/{champion.number}")
+    model, score = FlowModel.load(folder), OutlierScore.load(folder)
+    height, width, channels = model.event_shape
+    then, now = (
+        read_images(settings, some_of(rows, bounds.images), (height, width, channels))
+        for rows in (sides.held_out, sides.recent)
+    )
+    decayed = decay(
+        outlier_p_values(model, score, now, batch_size=size),
+        promised=bounds.promised_alarms,
+        calibration_size=len(score.calibration),
+        level=bounds.level / 2,
+    )
+    held_out, recent = (flow_statistics(model, each, seed=settings.seed, batch_size=size) for each in (then, now))
+    return held_out, recent, decayed
 
 
 def _reasons(shifts: Mapping[str, Shift], decayed: Decay | None) -> list[str]:

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flow_models.evaluation.conformal import p_values
+from flow_models.applications.image_scores import examine
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise
-from flow_models.evaluation.outliers import typicality
 
 if TYPE_CHECKING:
+    from flow_models.evaluation.outlier_score import OutlierScore
     from flow_models.model import FlowModel
 
 Statistics = dict[str, NDArray[np.float64]]
@@ -52,27 +52,15 @@ def flow_statistics(model: FlowModel, images: NDArray[np.uint8], *, seed: int, b
     }
 
 
-def alarm_p_values(
-    calibration_bits: NDArray[np.float64], recent_bits: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], int]:
-    """Conformal p-values of recent images by typicality, from held-out inliers.
-
-    The first half of these says what is typical, the second half calibrates: a score that had seen its own
-    calibration set would promise too few alarms.
-
-    Args:
-        calibration_bits: ``(n,)`` with n > 1, bits/dim, in an order that says nothing about the images.
-        recent_bits: ``(m,)``, bits/dim; an image that has none is as outlying as can be.
-
-    Returns:
-        ``(m,)``, and how many inliers calibrated them.
-    """
-    typical, calibration = np.array_split(calibration_bits[np.isfinite(calibration_bits)], 2)
-
-    def score(bits: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.nan_to_num(typicality(-bits, reference_log_prob=-typical), nan=np.inf)
-
-    return p_values(score(calibration), score(recent_bits)), len(calibration)
+def outlier_p_values(
+    model: FlowModel, score: OutlierScore, images: NDArray[np.uint8], *, batch_size: int
+) -> NDArray[np.float64]:
+    """How odd the model's own outlier score finds each image among the inliers that calibrated it, ``(n,)``."""
+    parts = [
+        score.p_values(examine(model, images[start : start + batch_size], noise_seed=score.noise_seed))
+        for start in range(0, len(images), batch_size)
+    ]
+    return np.concatenate([np.zeros(0), *parts])
 
 
 def some_of(rows: pd.DataFrame, number: int) -> pd.DataFrame:

@@ -32,6 +32,7 @@ class Gauss:
         z = self.encode(x)
         return -0.5 * (z**2).sum(axis=1) - z.shape[1] * np.log(self.width * np.sqrt(2 * np.pi))
 
+    marginal_log_prob = log_prob
     statistic_names = ("log_prob", "log_det", "z1.mean", "z1.square")
 
     def statistics(self, x: np.ndarray) -> np.ndarray:

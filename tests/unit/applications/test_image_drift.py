@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from flow_models.applications.drift_page import drift_page
-from flow_models.applications.image_drift import alarm_p_values, file_statistics, flow_statistics, some_of
+from flow_models.applications.image_drift import file_statistics, flow_statistics, outlier_p_values, some_of
+from flow_models.applications.image_scores import examine
 from flow_models.data.manifest import DTYPES
+from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.report.page import render_page
 from flow_models.settings import Settings
 from tests.unit.applications.conftest import Gauss
@@ -36,13 +38,14 @@ def test_a_flow_that_is_right_sees_a_latent_energy_of_one(model: Gauss) -> None:
     assert outlying["bits_per_dim"].min() > statistics["bits_per_dim"].max()
 
 
-def test_alarms_are_calibrated_by_images_that_did_not_say_what_is_typical() -> None:
-    random = np.random.default_rng(0)
-    p, calibration = alarm_p_values(random.normal(3, 0.1, 1001), random.normal(3, 0.1, 2000))
-    assert calibration == 500
-    assert (p <= 0.1).mean() == pytest.approx(0.1, abs=0.04)
-    p, _ = alarm_p_values(random.normal(3, 0.1, 1001), np.array([5.0, 1.0, np.nan]))
-    np.testing.assert_allclose(p, 1 / 501)
+def test_alarms_are_those_of_the_models_own_outlier_score(model: Gauss) -> None:
+    images = np.clip(model.sample(600), 0, 255).astype(np.uint8)
+    fitting, calibrating, fresh = (examine(model, each, noise_seed=5) for each in np.split(images, 3))
+    score = OutlierScore.fit(fitting, calibrating, noise_seed=5)
+    p = outlier_p_values(model, score, images[400:], batch_size=70)
+    np.testing.assert_allclose(p, score.p_values(fresh))
+    assert (p <= 0.1).mean() == pytest.approx(0.1, abs=0.08)
+    np.testing.assert_allclose(outlier_p_values(model, score, 255 - images[:9], batch_size=70), score.smallest_p_value)
 
 
 def test_which_images_are_looked_at_has_nothing_to_do_with_their_names() -> None:
