@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from flow_models.evaluation.conformal import p_values
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise
-from flow_models.evaluation.outliers import typicality
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
@@ -66,11 +65,15 @@ def alarm_p_values(
 
     Returns:
         ``(m,)``, and how many inliers calibrated them.
+
+    References:
+        Nalisnick et al. 2019, "Detecting out-of-distribution inputs to deep generative models using typicality",
+        arXiv:1906.02994, eq. 4 with batches of one.
     """
     typical, calibration = np.array_split(calibration_bits[np.isfinite(calibration_bits)], 2)
 
     def score(bits: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.nan_to_num(typicality(-bits, reference_log_prob=-typical), nan=np.inf)
+        return np.nan_to_num(np.abs(bits - typical.mean()), nan=np.inf)
 
     return p_values(score(calibration), score(recent_bits)), len(calibration)
 
