@@ -190,10 +190,14 @@ def simulate(settings: Settings) -> Simulated:
 
 
 def _describe(settings: Settings, path: Path) -> Summary:
+    from flow_models.data.cluster import open_workers
     from flow_models.data.manifest import write_manifest
 
-    source = _source(settings)
-    return write_manifest(source, path, journals=DATA_CACHE / "journals", cache=_cache(settings, source), progress=True)
+    source, journals = _source(settings), DATA_CACHE / "journals"
+    with open_workers(settings.data.cluster) as workers:
+        return write_manifest(
+            source, path, journals=journals, cache=_cache(settings, source), workers=workers, progress=True
+        )
 
 
 def _source(settings: Settings) -> Source:

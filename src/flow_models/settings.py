@@ -38,6 +38,7 @@ class DataSettings(Section):
     source: str = "data"
     s3: S3Settings = S3Settings()
     cache_megabytes: int = Field(4096, ge=0)
+    cluster: Annotated[str, Field(pattern=r"^(local|(tcp|tls|ws|wss)://[^/\s]+)$")] | None = None
     inliers: list[str] = []
     height: int = Field(8, ge=2, le=1024)
     width: int = Field(8, ge=2, le=1024)

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
@@ -35,6 +36,10 @@ class Cache:
         self._guard = threading.Lock()
         self._bytes: int | None = None
         self._full = False
+
+    def __reduce__(self) -> tuple[Callable[[Path, int], Cache], tuple[Path, int]]:
+        """In another process: one for all that is sent there."""
+        return _shared, (self._folder.absolute(), self._limit)
 
     def get(self, sha256: str) -> bytes | None:
         """The content with this hash; None if it is not here."""
@@ -124,3 +129,8 @@ class Cache:
                     with suppress(OSError):
                         found.append((file.stat().st_mtime_ns, file.stat().st_size, file.path))
         return found
+
+
+@lru_cache(maxsize=4)
+def _shared(folder: Path, limit: int) -> Cache:
+    return Cache(folder, limit=limit)

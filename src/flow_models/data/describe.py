@@ -6,6 +6,8 @@ import hashlib
 import math
 import os
 import threading
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,8 @@ from scipy.fft import dctn
 
 from flow_models.data.cache import Cache
 from flow_models.data.errors import UnreadableError
-from flow_models.data.images import MODES, eight_bit, open_image
+from flow_models.data.images import MODES, eight_bit, open_image, pillow_silenced
+from flow_models.data.parallel import ordered_map
 from flow_models.data.sources import Entry, Source
 
 SCHEMA = pa.schema(
@@ -66,6 +69,13 @@ def describe(source: Source, cache: Cache | None, entry: Entry) -> dict[str, Any
         if cache is not None:
             cache.put(row["sha256"], data)
     return row
+
+
+def describe_all(source: Source, cache: Cache | None, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """:func:`describe` of each file, as many at once as the source can give."""
+    with pillow_silenced():
+        rows = ordered_map(partial(describe, source, cache), entries, threads=source.threads, title="", progress=False)
+        return list(rows)
 
 
 def perceptual_hash(grey: Image.Image) -> str | None:

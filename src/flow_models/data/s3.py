@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -61,10 +62,15 @@ class S3Source:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         if not self._bucket:
             raise FlowModelsError(f"{uri}: names no bucket; data.source is a folder or s3://bucket/prefix")
+        self._pays = requester_pays
         self._who_pays: Any = {"RequestPayer": "requester"} if requester_pays else {}
         self._answered = False
         self._client = self._connect()
         self.place = f"{self._client.meta.endpoint_url} {self._bucket} {self._prefix}"
+
+    def __reduce__(self) -> tuple[Callable[..., S3Source], tuple[str, int, bool, str]]:
+        """In another process: one, with its connections, for all that is sent there; credentials stay here."""
+        return _opened, (self.uri, self.threads, self._pays, self.place)
 
     def list(self, under: str = "") -> Iterator[Entry]:
         """See :class:`~flow_models.data.sources.Source`; S3 lists in the order of UTF-8, as Python sorts."""
@@ -161,3 +167,12 @@ def _status(error: ClientError) -> int:
 
 def _is_md5(answer: Any) -> bool:
     return "-" not in answer["ETag"] and "aws:kms" not in answer.get("ServerSideEncryption", "")
+
+
+@lru_cache(maxsize=4)
+def _opened(uri: str, connections: int, requester_pays: bool, place: str) -> S3Source:
+    source = S3Source(uri, connections=connections, requester_pays=requester_pays)
+    if source.place != place:
+        what = f"a worker would read {source.place}, not {place}; give it the same AWS_… variables"
+        raise FlowModelsError(f"{uri}: {what}")
+    return source
