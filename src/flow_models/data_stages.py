@@ -145,28 +145,32 @@ def update(settings: Settings) -> dict[str, Any]:
 
 
 def prepare(settings: Settings) -> Index:
-    """Read the images at the network's size into shards, in ``prepared/shards``.
+    """Read the images at the network's size into shards, in ``prepared/shards`` or where ``data.shards`` says.
 
     Raises:
         FlowModelsError: if an image changed since it was validated, or an inlier class is missing.
     """
+    from flow_models.data.cluster import open_workers
     from flow_models.data.manifest import read_manifest
     from flow_models.data.shards import write_shards
     from flow_models.validation.quarantine import read_quarantine
 
     source = _source(settings)
-    return write_shards(
-        read_manifest(MANIFEST),
-        source,
-        SHARDS,
-        shape=settings.data.shape,
-        holdout=settings.data.holdout,
-        seed=settings.seed,
-        inliers=settings.data.inliers,
-        megabytes=settings.data.shard_megabytes,
-        cache=_cache(settings, source),
-        left_out=read_quarantine(VALIDATION_REPORT),
-    )
+    with open_workers(settings.data.cluster) as workers:
+        return write_shards(
+            read_manifest(MANIFEST),
+            source,
+            SHARDS,
+            shape=settings.data.shape,
+            holdout=settings.data.holdout,
+            seed=settings.seed,
+            inliers=settings.data.inliers,
+            megabytes=settings.data.shard_megabytes,
+            location=settings.data.shards,
+            cache=_cache(settings, source),
+            left_out=read_quarantine(VALIDATION_REPORT),
+            workers=workers,
+        )
 
 
 def simulate(settings: Settings) -> Simulated:

@@ -45,6 +45,7 @@ class DataSettings(Section):
     channels: Literal[1, 3] = 1
     holdout: Share = 0.1
     shard_megabytes: int = Field(128, ge=1)
+    shards: Annotated[str, Field(pattern=r"^s3://[^/\s]+(/.*)?$")] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flow_models.errors import FlowModelsError
+
 _log = logging.getLogger(__name__)
 _LOCK_DIGITS = 3  # of the name: one lock for every 4096th object, so that the locks do not outnumber the objects
 _KEPT = 0.9  # of the limit, when room is made
@@ -90,6 +92,22 @@ class Cache:
             if hashlib.sha256(content).hexdigest() == sha256:
                 self.put(sha256, content)
             return content
+
+    def path(self, sha256: str, download: Callable[[], bytes]) -> Path:
+        """A file with this content, checked when it was downloaded; it stays until others need the room.
+
+        Raises:
+            FlowModelsError: if it cannot be kept.
+        """
+        path = self._path(sha256)
+        if path.is_file():
+            with suppress(OSError):
+                os.utime(path)
+            return path
+        content = self.fetch(sha256, download)
+        if not path.is_file():
+            raise FlowModelsError(f"{self._folder}: no room for {len(content)} bytes; make some and run this again")
+        return path
 
     def _path(self, sha256: str) -> Path:
         return self._folder / "objects" / sha256[:2] / sha256

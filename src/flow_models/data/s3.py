@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import boto3
@@ -34,6 +35,7 @@ REQUESTS = 5  # by boto3, for one answer: as long as one waits for a server that
 ATTEMPTS = 10  # for a body that is spoilt
 _ROUNDS = 3  # of REQUESTS, when a server that has answered before does not
 _BROKEN_OFF = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, FlexibleChecksumError)
+_DENIED = {"AccessDenied", "403", "AllAccessDisabled"}
 _OF_ONE_OBJECT = {
     "NoSuchKey": "gone",
     "AccessDenied": "access denied",
@@ -99,6 +101,32 @@ class S3Source:
         except (BotoCoreError, ResponseParserError) as error:
             self._refuse(error)
 
+    def put(self, key: str, path: Path) -> None:
+        """Store a file under a key that is a name of its content: what is there already is not sent again.
+
+        Raises:
+            FlowModelsError: if S3 does not take it.
+        """
+        where: Any = {"Bucket": self._bucket, "Key": self._prefix + inside(key)}
+        try:
+            if not self._holds(where, path.stat().st_size):
+                with path.open("rb") as file:
+                    self._client.upload_fileobj(file, **where)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _DENIED:
+                raise FlowModelsError(f"{self.uri}: access denied; these credentials need s3:PutObject there") from None
+            self._refuse(error)
+        except (BotoCoreError, ResponseParserError) as error:
+            self._refuse(error)
+
+    def _holds(self, where: Any, size: int) -> bool:
+        try:
+            return bool(self._client.head_object(**where)["ContentLength"] == size)
+        except ClientError as error:
+            if _status(error) in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
+                return False  # without s3:ListBucket, what is not there is forbidden
+            raise
+
     def _download(self, request: Any) -> Content:
         # boto3 repeats a failed request, but not an answer that breaks off midway.
         doubted: set[bytes] = set()
@@ -146,8 +174,8 @@ class S3Source:
         code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
         status = _status(error) if isinstance(error, ClientError) else 0
         if code == "NoSuchBucket":
-            raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct data.source") from None
-        if code in {"AccessDenied", "403", "AllAccessDisabled"}:
+            raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct its name in params.yaml") from None
+        if code in _DENIED:
             what = "access denied; these credentials need s3:ListBucket and s3:GetObject there"
             raise FlowModelsError(f"{self.uri}: {what}") from None
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import tensorflow as tf
+from tqdm import tqdm
 
 from flow_models.data.atomic import complete_folder
 from flow_models.data.cache import Cache
+from flow_models.data.cluster import Workers
 from flow_models.data.errors import UnreadableError
-from flow_models.data.images import decode, pillow_silenced
 from flow_models.data.manifest import manifest_digest
+from flow_models.data.packing import PackedFile, Packing, pack, stored_name
 from flow_models.data.parallel import ordered_map
+from flow_models.data.planning import FilePlan, plan_files
 from flow_models.data.sources import Source
 from flow_models.errors import FlowModelsError
+from flow_models.settings import DATA_CACHE
 
 Shape = tuple[int, int, int]
 INDEX = "index.json"
+_FETCHED = DATA_CACHE / "shards"
+_FETCHED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """One split: how many images, and the files that hold them, in order."""
+    """One split: how many images, and the files that hold them, in order, with the SHA-256 of each."""
 
     count: int
     files: list[str]
+    sha256: list[str]
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Index:
         classes: of ``train/``, sorted.
         inliers: the classes of ``val`` that count as normal, sorted.
         splits: ``train``, ``holdout`` (a share of ``train/`` kept from every gradient) and ``val``.
+        location: where in S3 the files are, each under its SHA-256; None: beside the index.
+        bytes: of all files.
     """
 
     digest: str
@@ -52,6 +60,8 @@ class Index:
     classes: list[str]
     inliers: list[str]
     splits: dict[str, SplitFiles]
+    location: str | None
+    bytes: int
 
 
 def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
@@ -64,8 +74,10 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     seed: int,
     inliers: Sequence[str],
     megabytes: int,
+    location: str | None = None,
     cache: Cache | None = None,
     left_out: Collection[str] = (),
+    workers: Workers | None = None,
 ) -> Index:
     """Read, decode, resize and pack every usable image of the manifest; the same bytes every time.
 
@@ -81,33 +93,41 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
         holdout: share of ``train/``.
         seed: of holdout and order.
         inliers: normal classes; none named are those of ``train/``.
-        megabytes: of records per file, about.
+        megabytes: of records per file, about; a set of less than 16 files is cut into up to 16.
+        location: ``s3://bucket/prefix`` that gets the files; the folder then holds the index alone.
         cache: asked before the source.
         left_out: keys that validation refused.
+        workers: who writes the files; None: this process. The bytes are the same.
 
     Raises:
         FlowModelsError: if an image differs from its row, an inlier class has no image in ``val``,
-            or too few images remain.
+            too few images remain, or the files cannot be written.
     """
     usable = manifest[manifest["error"].isna() & ~manifest["key"].isin(list(left_out))]
     classes = sorted(set(usable.loc[usable["split"] == "train", "class"]))
     normal = sorted(set(inliers or classes))
     _require_inliers(normal, usable, source)
-    digest = hashlib.sha256(json.dumps(shape).encode())
-    splits = {}
-    with complete_folder(folder) as unfinished, pillow_silenced():
-        for split, rows in _split(usable, holdout=holdout, seed=seed).items():
-            images = ordered_map(
-                partial(_record, source, cache, shape), rows, threads=source.threads, title=f"packing {split}"
-            )
-            digest.update(f"{split} {len(rows)}\n".encode())
-            try:
-                files = list(_write(images, unfinished, split, limit=megabytes * 2**20, note=digest.update))
-            except tf.errors.OpError as error:
-                what = f"cannot be written ({error.message.split(';')[-1].strip()}); make room and run this again"
-                raise FlowModelsError(f"{folder}: {what}") from None
-            splits[split] = SplitFiles(count=len(rows), files=files)
-        index = Index(digest.hexdigest(), manifest_digest(manifest), shape, classes, normal, splits)
+    plans = plan_files(usable, shape=shape, holdout=holdout, seed=seed, megabytes=megabytes)
+    digest, total, splits = hashlib.sha256(json.dumps(shape).encode()), 0, {}
+    with complete_folder(folder) as unfinished:
+        store = None
+        if location is not None:
+            from flow_models.data.s3 import S3Source
+
+            store = S3Source(location)
+        packing = Packing(source, cache, shape, unfinished.absolute(), store, shown=location or str(folder))
+        packed = _packed(packing, plans, workers or Workers())
+        for split, files in plans.items():
+            count = sum(len(plan.rows) for plan in files)
+            digest.update(f"{split} {count}\n".encode())
+            done = [next(packed) for _ in files]
+            for file in done:
+                digest.update(file.records)
+                total += file.size
+            splits[split] = SplitFiles(count, [file.name for file in done], [file.sha256 for file in done])
+        made_of = manifest_digest(manifest)
+        index = Index(digest.hexdigest(), made_of, shape, classes, normal, splits, location=location, bytes=total)
+        _require_files(unfinished, index)
         (unfinished / INDEX).write_text(json.dumps(asdict(index), indent=2) + "\n", encoding="utf-8")
     return index
 
@@ -126,40 +146,63 @@ def read_index(folder: Path) -> Index:
         raise FlowModelsError(f"{folder / INDEX}: no such file; run `flow-models data shard` first") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FlowModelsError(f"{folder / INDEX}: not an index; run `flow-models data shard` again") from None
-    for name in (file for split in splits.values() for file in split.files):
-        if not (folder / name).is_file():
-            raise FlowModelsError(f"{folder / name}: missing; run `flow-models data shard` again")
+    if index.location is None:
+        for name in (file for split in splits.values() for file in split.files):
+            if not (folder / name).is_file():
+                raise FlowModelsError(f"{folder / name}: missing; run `flow-models data shard` again")
     return index
 
 
-@dataclass(frozen=True)
-class _Row:
-    key: str
-    class_: str
-    sha256: str
-    version: str | None
+def local_files(folder: Path, index: Index, split: str) -> dict[str, Path]:
+    """The files of a split by their names, in order; those in S3 are brought to ``.cache/data/shards`` first.
+
+    That cache holds twice what the shards take, least recently used out first.
+
+    Raises:
+        FlowModelsError: if a file is gone from S3, or there is no room for it.
+    """
+    files = index.splits[split]
+    if index.location is None:
+        return {name: folder / name for name in files.files}
+    from flow_models.data.s3 import S3Source
+
+    store, cache = S3Source(index.location), Cache(_FETCHED, limit=2 * index.bytes)
+
+    def fetch(sha256: str) -> Path:
+        return cache.path(sha256, lambda: _download(store, sha256))
+
+    paths = ordered_map(fetch, files.sha256, threads=_FETCHED_AT_ONCE, title="", progress=False)
+    return dict(zip(files.files, paths, strict=True))
 
 
-def _split(usable: pd.DataFrame, *, holdout: float, seed: int) -> dict[str, list[_Row]]:
-    """The rows of each split in the order in which they are written."""
-    rows: dict[str, list[_Row]] = {"train": [], "holdout": [], "val": []}
-    known = usable.assign(version=usable["version"].astype(object).where(usable["version"].notna(), None))
-    columns = (known[name].tolist() for name in ("split", "key", "class", "sha256", "version"))
-    every = sorted(zip(*columns, strict=True), key=lambda row: str(row[1]))
-    # Whatever the seed, one image is held out: with few images the share alone may choose none.
-    first = min((_uniform(seed, sha256) for split, _, _, sha256, _ in every if split == "train"), default=0.0)
-    for split, key, class_, sha256, version in every:
-        held_out = split == "train" and _uniform(seed, sha256) <= max(holdout, first)
-        rows["holdout" if held_out else split].append(_Row(key, class_, sha256, version))
-    if not rows["train"]:
-        raise FlowModelsError(f"train/ has {len(rows['holdout'])} usable images, too few to hold one out; add images")
-    rows["train"].sort(key=lambda row: _uniform(seed, row.key))
-    return rows
+def _download(store: Source, sha256: str) -> bytes:
+    name = stored_name(sha256)
+    try:
+        content = store.read(name).data
+    except UnreadableError as error:
+        raise FlowModelsError(f"{store.uri}/{name}: {error}; run `flow-models data shard` again") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise FlowModelsError(f"{store.uri}/{name}: another content; remove it and run `flow-models data shard` again")
+    return content
 
 
-def _uniform(seed: int, text: str) -> float:
-    """A number in [0, 1) that looks random and is the same everywhere."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:8], "big") / 2**64
+def _packed(packing: Packing, plans: Mapping[str, Sequence[FilePlan]], workers: Workers) -> Iterator[PackedFile]:
+    """Each planned file, written."""
+    pieces = [[plan] for files in plans.values() for plan in files]
+    images = sum(len(plan.rows) for (plan,) in pieces)
+    with tqdm(total=images, desc="packing", unit=" images", disable=None) as bar:
+        for (plan,), (file,) in zip(pieces, workers.map(partial(pack, packing), pieces), strict=True):
+            bar.update(len(plan.rows))
+            yield file
+
+
+def _require_files(folder: Path, index: Index) -> None:
+    """What workers wrote must be where this process looks."""
+    written = [] if index.location else [name for split in index.splits.values() for name in split.files]
+    for name in written:
+        if not (folder / name).is_file():
+            what = f"a worker wrote {name}, but not to this folder"
+            raise FlowModelsError(f"{folder}: {what}; share it with data.cluster, or set data.shards to s3://…")
 
 
 def _require_inliers(inliers: Sequence[str], usable: pd.DataFrame, source: Source) -> None:
@@ -170,46 +213,3 @@ def _require_inliers(inliers: Sequence[str], usable: pd.DataFrame, source: Sourc
                 f"{source.uri}/val/{class_}: no images of this normal class; "
                 f"add some, or name classes of val/ in data.inliers ({', '.join(present) or 'there are none'})"
             )
-
-
-def _record(source: Source, cache: Cache | None, shape: Shape, row: _Row) -> bytes:
-    """One image, read again and packed."""
-    where = f"{source.uri}/{row.key}"
-
-    def download() -> bytes:
-        return source.read(row.key, version=row.version).data
-
-    try:
-        content = cache.fetch(row.sha256, download) if cache else download()
-        if hashlib.sha256(content).hexdigest() != row.sha256:
-            raise FlowModelsError(f"{where}: changed since it was validated; run `flow-models data validate` again")
-        image = decode(content, shape)
-    except UnreadableError as error:
-        raise FlowModelsError(f"{where}: {error}; repair or remove it and validate again") from None
-    features = {"image": image.tobytes(), "class": row.class_.encode(), "key": row.key.encode()}
-    example = tf.train.Example(features=tf.train.Features(feature={name: _bytes(features[name]) for name in features}))
-    record: bytes = example.SerializeToString(deterministic=True)
-    return record
-
-
-def _bytes(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _write(
-    records: Iterable[bytes], folder: Path, split: str, *, limit: int, note: Callable[[bytes], object]
-) -> Iterator[str]:
-    """Fill files one after the other and yield their names; ``note`` is told every record."""
-    writer, written, number = None, 0, 0
-    for record in records:
-        if writer is None or written > limit:
-            if writer is not None:
-                writer.close()
-            name = f"{split}-{number:05d}.tfrecord"
-            writer, written, number = tf.io.TFRecordWriter(str(folder / name)), 0, number + 1
-            yield name
-        writer.write(record)
-        note(record)
-        written += len(record)
-    if writer is not None:
-        writer.close()

@@ -52,7 +52,7 @@ def test_few_pieces_are_asked_for_however_many_there_are(processes: Workers) -> 
 
 
 def test_the_line_of_an_error_comes_back_from_another_process(processes: Workers) -> None:
-    with pytest.raises(FlowModelsError, match="^piece 7: refused$"):
+    with pytest.raises(FlowModelsError, match=r"^piece 7: refused$"):
         list(processes.map(refused, [[7]]))
 
 

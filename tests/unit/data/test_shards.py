@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from flow_models.data import planning
 from flow_models.data.manifest import build_manifest, manifest_digest
 from flow_models.data.pipeline import load_split
 from flow_models.data.shards import Index, read_index, write_shards
@@ -65,7 +67,10 @@ def test_the_same_images_give_the_same_bytes(data: Path, tmp_path: Path) -> None
     assert everything(tmp_path / "one") == everything(tmp_path / "two")
 
 
-def test_the_digest_knows_shape_and_content_but_not_the_size_of_files(data: Path, tmp_path: Path) -> None:
+def test_the_digest_knows_shape_and_content_but_not_the_size_of_files(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "_FILES", 1)
     write_images(tmp_path / "more", {"train/cat": 700, "val/cat": 2}, side=64)
     one, other = (pack(tmp_path / "more", tmp_path / f"{n}", shape=(64, 64, 1), megabytes=n) for n in (1, 100))
     assert len(one.splits["train"].files) > 1 == len(other.splits["train"].files)
@@ -153,3 +158,16 @@ def test_the_order_of_the_manifest_does_not_matter(data: Path, tmp_path: Path) -
     one = write_shards(manifest, source, tmp_path / "one", **OPTIONS)
     other = write_shards(manifest.sample(frac=1, random_state=1), source, tmp_path / "two", **OPTIONS)
     assert one == other
+
+
+def test_a_file_holds_what_was_planned_whatever_its_images_are(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "data", {"train/cat": 1200, "val/cat": 2}, side=64)
+    index = pack(data, tmp_path / "shards", shape=(64, 64, 1), megabytes=128)
+    assert [len(split.files) for split in index.splits.values()] == [4, 2, 1]
+    folder = tmp_path / "shards"
+    sizes = [(folder / name).stat().st_size for split in index.splits.values() for name in split.files]
+    assert sum(sizes) == index.bytes
+    assert max(sizes) == pytest.approx(2**20, rel=0.02)
+    for split in index.splits.values():
+        for name, sha256 in zip(split.files, split.sha256, strict=True):
+            assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == sha256
