@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Thread
 from typing import TypeVar
 
 from flow_models.errors import FlowModelsError, UnavailableError
@@ -92,7 +93,7 @@ def open_workers(cluster: str | None) -> Iterator[Workers]:
     elif cluster == LOCAL:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         # Not fork: this process has threads, and TensorFlow.
-        pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"))
+        pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=_end_with_parent)
         try:
             yield Workers(pool, count=cores, name=cluster)
         finally:
@@ -100,6 +101,17 @@ def open_workers(cluster: str | None) -> Iterator[Workers]:
     else:
         with _dask(cluster) as workers:
             yield workers
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for work for ever."""
+    Thread(target=_end_after_parent, daemon=True).start()
+
+
+def _end_after_parent() -> None:
+    if (parent := parent_process()) is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flow_models.data import manifest as module
@@ -79,6 +83,28 @@ def test_a_process_that_dies_is_one_line() -> None:
         list(workers.map(ended, [[1]]))
 
 
+def test_the_processes_of_a_killed_run_end(tmp_path: Path) -> None:
+    program = (
+        "from flow_models.data.cluster import open_workers\nfrom tests.unit.data.test_cluster import process\n"
+        "if __name__ == '__main__':\n"
+        "    with open_workers('local') as workers:\n"
+        "        print(*workers.map(process, [[1], [2]]), flush=True)\n        input()\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, str(tmp_path / "program.py")]
+    run = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert run.stdout is not None
+    pids = [int(pid) for pid in run.stdout.readline().split()]
+    assert pids
+    assert all(psutil.pid_exists(pid) for pid in pids)
+    run.kill()
+    run.communicate()
+    deadline = time.monotonic() + 60
+    while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
 def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flow_models.data.cluster._SECONDS", 0.2)
     with (
@@ -90,6 +116,6 @@ def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(FlowModelsError, match=r"needs the package distributed; pip install 'flow-models\[cluster\]'"):
         open_workers("tcp://127.0.0.1:1").__enter__()
