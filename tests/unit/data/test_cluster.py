@@ -98,7 +98,7 @@ def test_the_processes_of_a_killed_run_end(tmp_path: Path) -> None:
     assert pids
     assert all(psutil.pid_exists(pid) for pid in pids)
     run.kill()
-    run.communicate()
+    run.wait()
     deadline = time.monotonic() + 60
     while any(psutil.pid_exists(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.05)
