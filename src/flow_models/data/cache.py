@@ -63,13 +63,15 @@ class Cache:
         if self._full or len(content) > self._limit or path.exists():
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}.unfinished")
             try:
                 unfinished.write_bytes(content)
                 unfinished.replace(path)
-            finally:
+            except OSError:
                 unfinished.unlink(missing_ok=True)
+                raise
         except OSError as error:
             self._full = True
             _log.warning("%s: cannot be written (%s); what is downloaded is not kept", self._folder, error.strerror)
