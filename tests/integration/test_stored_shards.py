@@ -59,7 +59,7 @@ def test_training_sees_the_same_batches_from_s3_and_from_a_folder(s3: S3Server, 
 def test_what_is_there_already_is_not_sent_again(s3: S3Server, write: Write) -> None:
     index = write(PLACE)
     before = stored(s3)
-    names = {f"some/where/{sha256}.tfrecord" for split in index.splits.values() for sha256 in split.sha256}
+    names = {f"some/where/{file.sha256}.tfrecord" for split in index.splits.values() for file in split.files}
     assert set(before) == names
     s3.client.delete_object(Bucket="prepared", Key=min(names))
     s3.client.put_object(Bucket="prepared", Key=max(names), Body=b"half")
@@ -78,7 +78,8 @@ def test_what_is_there_already_is_not_sent_again(s3: S3Server, write: Write) -> 
 def test_a_shard_that_is_not_what_it_was_is_one_line(
     s3: S3Server, tmp_path: Path, write: Write, spoil: Callable[..., object], message: str
 ) -> None:
-    (name,) = write(PLACE).splits["val"].sha256
+    (file,) = write(PLACE).splits["val"].files
+    name = file.sha256
     spoil(s3.client, f"some/where/{name}.tfrecord")
     with pytest.raises(FlowModelsError, match=rf"{PLACE}/{name}.tfrecord: .*{message}"):
         load_split(tmp_path / "stored", "val")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from threading import Thread
+from types import ModuleType
 from typing import TypeVar
+
+import PIL
 
 from flow_models.errors import FlowModelsError, UnavailableError
 
@@ -75,6 +81,23 @@ def _done(result: Result) -> Future[Result]:
     future: Future[Result] = Future()
     future.set_result(result)
     return future
+
+
+@lru_cache
+def code_digest(*modules: ModuleType) -> str:
+    """Names the code of modules and the version of Pillow: what they make of an image follows from these."""
+    code = "".join(inspect.getsource(module) for module in modules)
+    return hashlib.sha256(f"{code}{PIL.__version__}".encode()).hexdigest()[:16]
+
+
+def require_same(asked: str, own: str) -> None:
+    """Refuse work that the one who asks for it would do otherwise.
+
+    Raises:
+        FlowModelsError: if the two :func:`code_digest` differ.
+    """
+    if asked != own:
+        raise FlowModelsError("data.cluster: a worker has another version of flow-models or Pillow; install the same")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
@@ -15,7 +16,9 @@ import pyarrow as pa
 from PIL import Image
 from scipy.fft import dct
 
+from flow_models.data import images
 from flow_models.data.cache import Cache
+from flow_models.data.cluster import code_digest, require_same
 from flow_models.data.errors import UnreadableError
 from flow_models.data.images import MODES, eight_bit, open_image, pillow_silenced
 from flow_models.data.parallel import ordered_map
@@ -73,11 +76,21 @@ def describe(source: Source, cache: Cache | None, entry: Entry) -> dict[str, Any
     return row
 
 
-def describe_all(source: Source, cache: Cache | None, entries: Sequence[Entry]) -> list[dict[str, Any]]:
-    """:func:`describe` of each file, as many at once as the source can give."""
+def describe_all(source: Source, cache: Cache | None, code: str, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """:func:`describe` of each file, as many at once as the source can give.
+
+    Raises:
+        FlowModelsError: if ``code`` is not that of :func:`describing_code` here, or the source fails.
+    """
+    require_same(code, describing_code())
     with pillow_silenced():
         rows = ordered_map(partial(describe, source, cache), entries, threads=source.threads, title="", progress=False)
         return list(rows)
+
+
+def describing_code() -> str:
+    """A digest of what describes: as long as it is the same, so are the rows."""
+    return code_digest(images, sys.modules[__name__])
 
 
 def perceptual_hash(grey: Image.Image) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,17 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from flow_models.data import describe as describing
-from flow_models.data import images as reading
 from flow_models.data.atomic import complete_file
 from flow_models.data.cache import Cache
 from flow_models.data.cluster import Workers
-from flow_models.data.describe import SCHEMA, describe_all
+from flow_models.data.describe import SCHEMA, describe_all, describing_code
 from flow_models.data.journal import Journal
 from flow_models.data.sources import Entry, Source
 from flow_models.errors import FlowModelsError
@@ -190,7 +186,7 @@ def _described(
 
     batch: list[tuple[Row, bool]] = []
     with tqdm(total=len(listed), desc="reading", unit=" images", disable=None if progress else True) as bar:
-        for rows in workers.map(partial(describe_all, source, cache), changed()):
+        for rows in workers.map(partial(describe_all, source, cache, describing_code()), changed()):
             entries, known = asked.popleft()
             fresh = iter(rows)
             batch += [
@@ -233,8 +229,7 @@ def _note(digest: Any, keys: Any = (), contents: Any = ()) -> None:
 
 def _journal_name(source: Source) -> str:
     """Rows are remembered for one place, and as long as they would be made by the same code."""
-    code = inspect.getsource(describing) + inspect.getsource(reading) + PIL.__version__
-    return hashlib.sha256(f"{source.place}\0{code}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{source.place}\0{describing_code()}".encode()).hexdigest()[:16]
 
 
 def _passed_over(key: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,9 @@ from uuid import uuid4
 
 import tensorflow as tf
 
+from flow_models.data import images
 from flow_models.data.cache import Cache
+from flow_models.data.cluster import code_digest, require_same
 from flow_models.data.errors import UnreadableError
 from flow_models.data.images import decode, pillow_silenced
 from flow_models.data.parallel import ordered_map
@@ -37,6 +40,7 @@ class Packing:
         folder: that gets the files, by an absolute path.
         store: gets the files instead, under their SHA-256.
         shown: what the user calls the place that gets them.
+        code: of :func:`packing_code`: workers must pack as the one does who asks them.
     """
 
     source: Source
@@ -45,6 +49,7 @@ class Packing:
     folder: Path
     store: S3Source | None
     shown: str
+    code: str
 
 
 @dataclass(frozen=True)
@@ -55,21 +60,22 @@ class PackedFile:
         name: as planned.
         sha256: of the file.
         size: in bytes.
-        records: the SHA-256 of each record, one after the other.
+        made_of: of :func:`made_of`.
     """
 
     name: str
     sha256: str
     size: int
-    records: bytes
+    made_of: str
 
 
 def pack(packing: Packing, plans: Sequence[FilePlan]) -> list[PackedFile]:
     """Write files; each appears complete or not at all.
 
     Raises:
-        FlowModelsError: if an image differs from its row, or a file cannot be written.
+        FlowModelsError: if an image differs from its row, a file cannot be written, or this is another version.
     """
+    require_same(packing.code, packing_code())
     if packing.store is None:
         return [_write(packing, plan, packing.folder / plan.name) for plan in plans]
     packed = []
@@ -81,41 +87,52 @@ def pack(packing: Packing, plans: Sequence[FilePlan]) -> list[PackedFile]:
     return packed
 
 
+def made_of(plan: FilePlan, shape: tuple[int, int, int]) -> str:
+    """A digest of all that a file's bytes follow from: images, shape, and the code that packs."""
+    digest = hashlib.sha256(f"{shape}\0{packing_code()}\0".encode())
+    for row in plan.rows:
+        digest.update(f"{row.key}\0{row.class_}\0{row.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def packing_code() -> str:
+    """A digest of what packs: as long as it is the same, so are the bytes."""
+    return code_digest(images, sys.modules[__name__])
+
+
 def stored_name(sha256: str) -> str:
     """The key of a file in a store: a file that is there is the right one."""
     return f"{sha256}.tfrecord"
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write(packing: Packing, plan: FilePlan, path: Path) -> PackedFile:
     # A name of its own: a cluster may give a piece to a second worker while the first still writes.
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
     with pillow_silenced():
-        images = ordered_map(
+        records = ordered_map(
             partial(_record, packing), plan.rows, threads=packing.source.threads, title="", progress=False
         )
         try:
-            records = _write_records(images, unfinished)
-            with unfinished.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            with tf.io.TFRecordWriter(str(unfinished)) as writer:
+                for record in records:
+                    writer.write(record)
+            sha256 = file_sha256(unfinished)
             size = unfinished.stat().st_size
             unfinished.replace(path)
         except tf.errors.OpError as error:
             what = f"cannot be written ({error.message.split(';')[-1].strip()}); make room and run this again"
             raise FlowModelsError(f"{packing.shown}: {what}") from None
         finally:
-            images.close()
+            records.close()
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
-    return PackedFile(plan.name, sha256, size, records)
-
-
-def _write_records(records: Iterable[bytes], path: Path) -> bytes:
-    digests = bytearray()
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for record in records:
-            writer.write(record)
-            digests += hashlib.sha256(record).digest()
-    return bytes(digests)
+    return PackedFile(plan.name, sha256, size, made_of(plan, packing.shape))
 
 
 def _record(packing: Packing, row: Row) -> bytes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import pairwise
 from math import prod
 
 import pandas as pd
@@ -44,14 +44,15 @@ def plan_files(
         FlowModelsError: if ``train/`` has too few images to hold one out.
     """
     splits = _split(usable, holdout=holdout, seed=seed)
-    total = sum(_record_bytes(row, shape) for row in chain(*splits.values()))
-    limit = min(megabytes * 2**20, max(total // _FILES, _SMALLEST))
-    return {
-        split: [
-            FilePlan(f"{split}-{number:05d}.tfrecord", part) for number, part in enumerate(_cut(rows, shape, limit))
-        ]
-        for split, rows in splits.items()
-    }
+    sizes = {split: sum(_record_bytes(row, shape) for row in rows) for split, rows in splits.items()}
+    limit = min(megabytes * 2**20, max(sum(sizes.values()) // _FILES, _SMALLEST))
+    plans = {}
+    for split, rows in splits.items():
+        count = -(-sizes[split] // limit)
+        # An image that comes or goes should change its own file alone.
+        parts = _by_hash(rows, count, seed=seed) if split == "train" else _in_order(rows, count)
+        plans[split] = [FilePlan(f"{split}-{number:05d}.tfrecord", part) for number, part in enumerate(parts)]
+    return plans
 
 
 def _split(usable: pd.DataFrame, *, holdout: float, seed: int) -> dict[str, list[Row]]:
@@ -80,11 +81,15 @@ def _record_bytes(row: Row, shape: tuple[int, int, int]) -> int:
     return prod(shape) + len(row.key.encode()) + len(row.class_.encode()) + _OVERHEAD
 
 
-def _cut(rows: Sequence[Row], shape: tuple[int, int, int], limit: int) -> Iterator[Sequence[Row]]:
-    """Parts of at least ``limit`` bytes, but for the last."""
-    start = held = 0
-    for number, row in enumerate(rows, 1):
-        held += _record_bytes(row, shape)
-        if held >= limit or number == len(rows):
-            yield rows[start:number]
-            start, held = number, 0
+def _by_hash(rows: Sequence[Row], count: int, *, seed: int) -> list[Sequence[Row]]:
+    """``count`` parts of rows in hashed order, but for the empty ones: each an equal share of all hashes."""
+    parts: list[list[Row]] = [[] for _ in range(count)]
+    for row in rows:
+        parts[int(_uniform(seed, row.key) * count)].append(row)
+    return [part for part in parts if part]
+
+
+def _in_order(rows: Sequence[Row], count: int) -> list[Sequence[Row]]:
+    """``count`` equal parts."""
+    ends = [len(rows) * number // count for number in range(count + 1)] if count else [0]
+    return [rows[start:end] for start, end in pairwise(ends)]

@@ -107,11 +107,11 @@ class S3Source:
         Raises:
             FlowModelsError: if S3 does not take it.
         """
-        where: Any = {"Bucket": self._bucket, "Key": self._prefix + inside(key)}
+        if self.holds(key, path.stat().st_size):
+            return
         try:
-            if not self._holds(where, path.stat().st_size):
-                with path.open("rb") as file:
-                    self._client.upload_fileobj(file, **where)
+            with path.open("rb") as file:
+                self._client.upload_fileobj(file, self._bucket, self._prefix + inside(key))
         except ClientError as error:
             if error.response["Error"]["Code"] in _DENIED:
                 raise FlowModelsError(f"{self.uri}: access denied; these credentials need s3:PutObject there") from None
@@ -119,13 +119,22 @@ class S3Source:
         except (BotoCoreError, ResponseParserError) as error:
             self._refuse(error)
 
-    def _holds(self, where: Any, size: int) -> bool:
+    def holds(self, key: str, size: int) -> bool:
+        """Whether there is such a file of this size.
+
+        Raises:
+            FlowModelsError: if S3 does not say.
+        """
         try:
-            return bool(self._client.head_object(**where)["ContentLength"] == size)
+            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + inside(key))
         except ClientError as error:
+            # Without s3:ListBucket, what is not there is forbidden.
             if _status(error) in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
-                return False  # without s3:ListBucket, what is not there is forbidden
-            raise
+                return False
+            self._refuse(error)
+        except (BotoCoreError, ResponseParserError) as error:
+            self._refuse(error)
+        return found["ContentLength"] == size
 
     def _download(self, request: Any) -> Content:
         # boto3 repeats a failed request, but not an answer that breaks off midway.

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from tqdm import tqdm
@@ -17,12 +22,15 @@ from flow_models.data.cache import Cache
 from flow_models.data.cluster import Workers
 from flow_models.data.errors import UnreadableError
 from flow_models.data.manifest import manifest_digest
-from flow_models.data.packing import PackedFile, Packing, pack, stored_name
+from flow_models.data.packing import PackedFile, Packing, file_sha256, made_of, pack, packing_code, stored_name
 from flow_models.data.parallel import ordered_map
 from flow_models.data.planning import FilePlan, plan_files
 from flow_models.data.sources import Source
 from flow_models.errors import FlowModelsError
 from flow_models.settings import DATA_CACHE
+
+if TYPE_CHECKING:
+    from flow_models.data.s3 import S3Source
 
 Shape = tuple[int, int, int]
 INDEX = "index.json"
@@ -32,11 +40,10 @@ _FETCHED_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """One split: how many images, and the files that hold them, in order, with the SHA-256 of each."""
+    """One split: how many images, and the files that hold them, in order."""
 
     count: int
-    files: list[str]
-    sha256: list[str]
+    files: list[PackedFile]
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,13 @@ class Index:
     """What a folder of shards holds.
 
     Attributes:
-        digest: SHA-256 over the shape and every record: the name of these data everywhere.
+        digest: SHA-256 over the shape and every file: the name of these data everywhere.
         manifest_digest: of the manifest that they were made from.
         shape: height, width, channels.
         classes: of ``train/``, sorted.
         inliers: the classes of ``val`` that count as normal, sorted.
         splits: ``train``, ``holdout`` (a share of ``train/`` kept from every gradient) and ``val``.
         location: where in S3 the files are, each under its SHA-256; None: beside the index.
-        bytes: of all files.
     """
 
     digest: str
@@ -61,7 +67,11 @@ class Index:
     inliers: list[str]
     splits: dict[str, SplitFiles]
     location: str | None
-    bytes: int
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(file.size for split in self.splits.values() for file in split.files)
 
 
 def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
@@ -84,6 +94,7 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     A record is a ``tf.train.Example``: ``image`` (raw uint8, row by row), ``class``, ``key``. The
     holdout is chosen by a hash of the seed and the content, so copies of an image stay on one side
     and an image keeps its side when others are added. ``train`` lies in hashed order, the others by key.
+    A file that the folder had before, and that would be made again of the same images, is kept.
 
     Args:
         manifest: validated; rows with an ``error`` are left out.
@@ -108,25 +119,18 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     normal = sorted(set(inliers or classes))
     _require_inliers(normal, usable, source)
     plans = plan_files(usable, shape=shape, holdout=holdout, seed=seed, megabytes=megabytes)
-    digest, total, splits = hashlib.sha256(json.dumps(shape).encode()), 0, {}
     with complete_folder(folder) as unfinished:
-        store = None
-        if location is not None:
-            from flow_models.data.s3 import S3Source
-
-            store = S3Source(location)
-        packing = Packing(source, cache, shape, unfinished.absolute(), store, shown=location or str(folder))
-        packed = _packed(packing, plans, workers or Workers())
-        for split, files in plans.items():
-            count = sum(len(plan.rows) for plan in files)
-            digest.update(f"{split} {count}\n".encode())
-            done = [next(packed) for _ in files]
-            for file in done:
-                digest.update(file.records)
-                total += file.size
-            splits[split] = SplitFiles(count, [file.name for file in done], [file.sha256 for file in done])
-        made_of = manifest_digest(manifest)
-        index = Index(digest.hexdigest(), made_of, shape, classes, normal, splits, location=location, bytes=total)
+        store = _open_store(location) if location else None
+        packing = Packing(
+            source, cache, shape, unfinished.absolute(), store, shown=location or str(folder), code=packing_code()
+        )
+        kept = _Kept(folder, packing)
+        packed = _packed(packing, plans, kept, workers or Workers())
+        splits = {
+            split: SplitFiles(sum(len(plan.rows) for plan in files), [next(packed) for _ in files])
+            for split, files in plans.items()
+        }
+        index = Index(_digest(shape, splits), manifest_digest(manifest), shape, classes, normal, splits, location)
         _require_files(unfinished, index)
         (unfinished / INDEX).write_text(json.dumps(asdict(index), indent=2) + "\n", encoding="utf-8")
     return index
@@ -140,16 +144,19 @@ def read_index(folder: Path) -> Index:
     """
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        splits = {name: SplitFiles(**split) for name, split in content.pop("splits").items()}
+        splits = {
+            name: SplitFiles(split["count"], [PackedFile(**file) for file in split["files"]])
+            for name, split in content.pop("splits").items()
+        }
         index = Index(**content | {"shape": tuple(content["shape"]), "splits": splits})
     except FileNotFoundError:
         raise FlowModelsError(f"{folder / INDEX}: no such file; run `flow-models data shard` first") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FlowModelsError(f"{folder / INDEX}: not an index; run `flow-models data shard` again") from None
     if index.location is None:
-        for name in (file for split in splits.values() for file in split.files):
-            if not (folder / name).is_file():
-                raise FlowModelsError(f"{folder / name}: missing; run `flow-models data shard` again")
+        for path in (folder / file.name for split in splits.values() for file in split.files):
+            if not path.is_file():
+                raise FlowModelsError(f"{path}: missing; run `flow-models data shard` again")
     return index
 
 
@@ -161,18 +168,16 @@ def local_files(folder: Path, index: Index, split: str) -> dict[str, Path]:
     Raises:
         FlowModelsError: if a file is gone from S3, or there is no room for it.
     """
-    files = index.splits[split]
+    files = index.splits[split].files
     if index.location is None:
-        return {name: folder / name for name in files.files}
-    from flow_models.data.s3 import S3Source
+        return {file.name: folder / file.name for file in files}
+    store, cache = _open_store(index.location), Cache(_FETCHED, limit=2 * index.bytes)
 
-    store, cache = S3Source(index.location), Cache(_FETCHED, limit=2 * index.bytes)
+    def fetch(file: PackedFile) -> Path:
+        return cache.path(file.sha256, lambda: _download(store, file.sha256))
 
-    def fetch(sha256: str) -> Path:
-        return cache.path(sha256, lambda: _download(store, sha256))
-
-    paths = ordered_map(fetch, files.sha256, threads=_FETCHED_AT_ONCE, title="", progress=False)
-    return dict(zip(files.files, paths, strict=True))
+    paths = ordered_map(fetch, files, threads=_FETCHED_AT_ONCE, title="", progress=False)
+    return dict(zip([file.name for file in files], paths, strict=True))
 
 
 def _download(store: Source, sha256: str) -> bytes:
@@ -186,22 +191,70 @@ def _download(store: Source, sha256: str) -> bytes:
     return content
 
 
-def _packed(packing: Packing, plans: Mapping[str, Sequence[FilePlan]], workers: Workers) -> Iterator[PackedFile]:
-    """Each planned file, written."""
-    pieces = [[plan] for files in plans.values() for plan in files]
-    images = sum(len(plan.rows) for (plan,) in pieces)
+class _Kept:
+    """Files of the shards that were here before, and would be made again just the same."""
+
+    def __init__(self, folder: Path, packing: Packing) -> None:
+        self._folder, self._packing = folder, packing
+        self._files: dict[str, PackedFile] = {}
+        with suppress(FlowModelsError):
+            index = read_index(folder)
+            if index.location == (packing.store.uri if packing.store else None):
+                self._files = {file.made_of: file for split in index.splits.values() for file in split.files}
+
+    def take(self, plan: FilePlan) -> PackedFile | None:
+        """The file as it was, in its new place; None if it must be made."""
+        file, store = self._files.get(made_of(plan, self._packing.shape)), self._packing.store
+        if file is None:
+            return None
+        if store is None:
+            path = self._packing.folder / plan.name
+            shutil.copyfile(self._folder / file.name, path)
+            whole = file_sha256(path) == file.sha256
+        else:
+            whole = store.holds(stored_name(file.sha256), file.size)
+        return replace(file, name=plan.name) if whole else None
+
+
+def _packed(
+    packing: Packing, plans: Mapping[str, Sequence[FilePlan]], kept: _Kept, workers: Workers
+) -> Iterator[PackedFile]:
+    """Each planned file, written or kept."""
+    asked: deque[tuple[FilePlan, PackedFile | None]] = deque()
+
+    def missing() -> Iterator[list[FilePlan]]:
+        for plan in chain(*plans.values()):
+            asked.append((plan, kept.take(plan)))
+            yield [] if asked[-1][1] else [plan]
+
+    images = sum(len(plan.rows) for plan in chain(*plans.values()))
     with tqdm(total=images, desc="packing", unit=" images", disable=None) as bar:
-        for (plan,), (file,) in zip(pieces, workers.map(partial(pack, packing), pieces), strict=True):
+        for files in workers.map(partial(pack, packing), missing()):
+            plan, old = asked.popleft()
+            yield old or files[0]
             bar.update(len(plan.rows))
-            yield file
+
+
+def _digest(shape: Shape, splits: Mapping[str, SplitFiles]) -> str:
+    """The same whoever wrote the files, and in whatever order."""
+    digest = hashlib.sha256(json.dumps(shape).encode())
+    for name, split in splits.items():
+        digest.update("\n".join([f"{name} {split.count}", *(file.sha256 for file in split.files), ""]).encode())
+    return digest.hexdigest()
+
+
+def _open_store(location: str) -> S3Source:
+    from flow_models.data.s3 import S3Source
+
+    return S3Source(location)
 
 
 def _require_files(folder: Path, index: Index) -> None:
     """What workers wrote must be where this process looks."""
-    written = [] if index.location else [name for split in index.splits.values() for name in split.files]
-    for name in written:
-        if not (folder / name).is_file():
-            what = f"a worker wrote {name}, but not to this folder"
+    written = [] if index.location else [file for split in index.splits.values() for file in split.files]
+    for file in written:
+        if not (folder / file.name).is_file():
+            what = f"a worker wrote {file.name}, but not to this folder"
             raise FlowModelsError(f"{folder}: {what}; share it with data.cluster, or set data.shards to s3://…")
 
 
