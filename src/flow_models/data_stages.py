@@ -193,28 +193,32 @@ def read_images(settings: Settings, rows: pd.DataFrame, shape: tuple[int, int, i
 
 
 def prepare(settings: Settings) -> Index:
-    """Read the images at the network's size into shards, in ``prepared/shards``.
+    """Read the images at the network's size into shards, in ``prepared/shards`` or where ``data.shards`` says.
 
     Raises:
         FlowModelsError: if an image changed since it was validated, or an inlier class is missing.
     """
+    from flow_models.data.cluster import open_workers
     from flow_models.data.manifest import read_manifest
     from flow_models.data.shards import write_shards
     from flow_models.validation.quarantine import read_quarantine
 
     source = _source(settings)
-    return write_shards(
-        read_manifest(MANIFEST),
-        source,
-        SHARDS,
-        shape=settings.data.shape,
-        holdout=settings.data.holdout,
-        seed=settings.seed,
-        inliers=settings.data.inliers,
-        megabytes=settings.data.shard_megabytes,
-        cache=_cache(settings, source),
-        left_out=read_quarantine(VALIDATION_REPORT),
-    )
+    with open_workers(settings.data.cluster) as workers:
+        return write_shards(
+            read_manifest(MANIFEST),
+            source,
+            SHARDS,
+            shape=settings.data.shape,
+            holdout=settings.data.holdout,
+            seed=settings.seed,
+            inliers=settings.data.inliers,
+            megabytes=settings.data.shard_megabytes,
+            location=settings.data.shards,
+            cache=_cache(settings, source),
+            left_out=read_quarantine(VALIDATION_REPORT),
+            workers=workers,
+        )
 
 
 def simulate(settings: Settings) -> Simulated:
@@ -238,10 +242,14 @@ def simulate(settings: Settings) -> Simulated:
 
 
 def _describe(settings: Settings, path: Path) -> Summary:
+    from flow_models.data.cluster import open_workers
     from flow_models.data.manifest import write_manifest
 
-    source = _source(settings)
-    return write_manifest(source, path, journals=DATA_CACHE / "journals", cache=_cache(settings, source), progress=True)
+    source, journals = _source(settings), DATA_CACHE / "journals"
+    with open_workers(settings.data.cluster) as workers:
+        return write_manifest(
+            source, path, journals=journals, cache=_cache(settings, source), workers=workers, progress=True
+        )
 
 
 def _source(settings: Settings) -> Source:

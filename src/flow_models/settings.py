@@ -47,6 +47,7 @@ class DataSettings(Section):
     source: str = "data"
     s3: S3Settings = S3Settings()
     cache_megabytes: int = Field(4096, ge=0)
+    cluster: Annotated[str, Field(pattern=r"^(local|(tcp|tls|ws|wss)://[^/\s]+)$")] | None = None
     inliers: list[str] = []
     height: int = Field(8, ge=2, le=1024)
     width: int = Field(8, ge=2, le=1024)
@@ -54,6 +55,7 @@ class DataSettings(Section):
     holdout: Share = 0.1
     shard_megabytes: int = Field(128, ge=1)
     augmentation: AugmentationSettings = AugmentationSettings()
+    shards: Annotated[str, Field(pattern=r"^s3://[^/\s]+(/.*)?$")] | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

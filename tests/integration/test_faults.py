@@ -119,6 +119,29 @@ def test_a_killed_run_leaves_nothing_half_and_goes_on(proxy: FaultProxy, tmp_pat
     assert described(tmp_path / "clean").digest == described(tmp_path).digest
 
 
+def test_shards_of_a_killed_run_are_never_taken_for_whole_ones(tmp_path: Path) -> None:
+    local, manifest = str(write_images(tmp_path / "data")), tmp_path / "manifest.parquet"
+    described(tmp_path, local)
+    before = shard(tmp_path, local)
+    program = (
+        "import sys, time; from pathlib import Path; from flow_models.data import manifest, packing, shards, sources\n"
+        "read, decode = manifest.read_manifest(Path(sys.argv[1])), packing.decode\n"
+        "packing.decode = lambda *of: time.sleep(0.1) or decode(*of)\n"
+        f"shards.write_shards(read, sources.open_source(sys.argv[2]), Path(sys.argv[3]), **{OPTIONS | {'seed': 1}})\n"
+    )
+    run = subprocess.Popen([sys.executable, "-c", program, str(manifest), local, str(tmp_path / "shards")])
+    unfinished, deadline = tmp_path / ".shards.unfinished", time.monotonic() + 100
+    while not list(unfinished.glob("*.tfrecord")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    run.kill()
+    run.wait()
+    assert list(unfinished.glob("train-00000.tfrecord"))
+    assert not list(unfinished.glob("index.json"))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()} == before
+    assert shard(tmp_path, local) == before
+    assert not unfinished.exists()
+
+
 @contextmanager
 def no_file_larger_than(size: int) -> Iterator[None]:
     """Writing more fails as on a full disk."""

@@ -88,7 +88,7 @@ def test_odd_keys_are_read_as_they_are(s3: S3Server, tmp_path: Path) -> None:
 def test_a_missing_bucket_is_one_clear_line(s3: S3Server) -> None:
     with pytest.raises(FlowModelsError) as caught:
         build_manifest(open_source("s3://nowhere/data"), progress=False)
-    assert str(caught.value) == "s3://nowhere: no such bucket; correct data.source"
+    assert str(caught.value) == "s3://nowhere: no such bucket; correct its name in params.yaml"
 
 
 def test_a_prefix_without_images_is_one_clear_line(s3: S3Server, tmp_path: Path) -> None:

@@ -8,9 +8,12 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock
+
+from flow_models.errors import FlowModelsError
 
 _log = logging.getLogger(__name__)
 _LOCK_DIGITS = 3  # of the name: one lock for every 4096th object, so that the locks do not outnumber the objects
@@ -36,6 +39,10 @@ class Cache:
         self._bytes: int | None = None
         self._full = False
 
+    def __reduce__(self) -> tuple[Callable[[Path, int], Cache], tuple[Path, int]]:
+        """In another process: one for all that is sent there."""
+        return _shared, (self._folder.absolute(), self._limit)
+
     def get(self, sha256: str) -> bytes | None:
         """The content with this hash; None if it is not here."""
         path = self._path(sha256)
@@ -56,13 +63,15 @@ class Cache:
         if self._full or len(content) > self._limit or path.exists():
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():
+                path.parent.mkdir(parents=True, exist_ok=True)
             unfinished = path.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}.unfinished")
             try:
                 unfinished.write_bytes(content)
                 unfinished.replace(path)
-            finally:
+            except OSError:
                 unfinished.unlink(missing_ok=True)
+                raise
         except OSError as error:
             self._full = True
             _log.warning("%s: cannot be written (%s); what is downloaded is not kept", self._folder, error.strerror)
@@ -85,6 +94,22 @@ class Cache:
             if hashlib.sha256(content).hexdigest() == sha256:
                 self.put(sha256, content)
             return content
+
+    def path(self, sha256: str, download: Callable[[], bytes]) -> Path:
+        """A file with this content, checked when it was downloaded; it stays until others need the room.
+
+        Raises:
+            FlowModelsError: if it cannot be kept.
+        """
+        path = self._path(sha256)
+        if path.is_file():
+            with suppress(OSError):
+                os.utime(path)
+            return path
+        content = self.fetch(sha256, download)
+        if not path.is_file():
+            raise FlowModelsError(f"{self._folder}: no room for {len(content)} bytes; make some and run this again")
+        return path
 
     def _path(self, sha256: str) -> Path:
         return self._folder / "objects" / sha256[:2] / sha256
@@ -124,3 +149,8 @@ class Cache:
                     with suppress(OSError):
                         found.append((file.stat().st_mtime_ns, file.stat().st_size, file.path))
         return found
+
+
+@lru_cache(maxsize=4)
+def _shared(folder: Path, limit: int) -> Cache:
+    return Cache(folder, limit=limit)

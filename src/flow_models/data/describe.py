@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import sys
 import threading
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
-from scipy.fft import dctn
+from scipy.fft import dct
 
+from flow_models.data import images
 from flow_models.data.cache import Cache
+from flow_models.data.cluster import code_digest, require_same
 from flow_models.data.errors import UnreadableError
-from flow_models.data.images import MODES, eight_bit, open_image
+from flow_models.data.images import MODES, eight_bit, open_image, pillow_silenced
+from flow_models.data.parallel import ordered_map
 from flow_models.data.sources import Entry, Source
 
 SCHEMA = pa.schema(
@@ -48,6 +54,8 @@ _SEEN_SIDE = 64
 # However many threads wait for the network: those that compute only take the interpreter from each other.
 _ONE_EACH = threading.BoundedSemaphore(os.cpu_count() or 1)
 _FLAT = 1.0  # standard deviation, in grey levels, under which a picture has nothing to hash
+_POWERS = np.stack([np.arange(256) ** power for power in range(3)])
+_LOWEST = dct(np.eye(_SEEN_SIDE), norm="ortho", axis=0)[:HASH_SIDE].astype(np.float32)  # rows: cosines
 
 
 def describe(source: Source, cache: Cache | None, entry: Entry) -> dict[str, Any]:
@@ -68,6 +76,23 @@ def describe(source: Source, cache: Cache | None, entry: Entry) -> dict[str, Any
     return row
 
 
+def describe_all(source: Source, cache: Cache | None, code: str, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """:func:`describe` of each file, as many at once as the source can give.
+
+    Raises:
+        FlowModelsError: if ``code`` is not that of :func:`describing_code` here, or the source fails.
+    """
+    require_same(code, describing_code())
+    with pillow_silenced():
+        rows = ordered_map(partial(describe, source, cache), entries, threads=source.threads, title="", progress=False)
+        return list(rows)
+
+
+def describing_code() -> str:
+    """A digest of what describes: as long as it is the same, so are the rows."""
+    return code_digest(images, sys.modules[__name__])
+
+
 def perceptual_hash(grey: Image.Image) -> str | None:
     """256 bits, as hexadecimal digits, that survive another size and another compression; None if all is of one grey.
 
@@ -80,10 +105,13 @@ def perceptual_hash(grey: Image.Image) -> str | None:
         Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", section 3.2.1.
     """
     small = np.asarray(grey.resize((_SEEN_SIDE, _SEEN_SIDE), Image.Resampling.BILINEAR), np.float32)
-    if small.std() < _FLAT:
+    pixels = small.ravel()
+    if pixels @ pixels / pixels.size - pixels.mean(dtype=np.float64) ** 2 < _FLAT**2:
         return None
-    lowest = dctn(small, norm="ortho")[:HASH_SIDE, :HASH_SIDE].ravel()
-    return np.packbits(lowest > np.median(lowest)).tobytes().hex()
+    lowest = (_LOWEST @ small @ _LOWEST.T).ravel()  # of the two-dimensional DCT, only what is looked at
+    middle = len(lowest) // 2
+    lower, upper = np.partition(lowest, (middle - 1, middle))[middle - 1 : middle + 1]
+    return np.packbits(lowest > (lower + upper) / 2).tobytes().hex()
 
 
 def _look(content: bytes) -> dict[str, Any]:
@@ -92,11 +120,10 @@ def _look(content: bytes) -> dict[str, Any]:
     if image.mode in MODES:
         plain = eight_bit(image)
         # From the histogram: exact, and an image of 4096 x 4096 needs no copy in float64.
-        by_channel = np.asarray(plain.histogram()).reshape(-1, 256)
+        by_channel = np.array(plain.histogram()).reshape(-1, 256)
         counts = by_channel.sum(axis=0)
-        values = np.arange(256)
-        mean = float(counts @ values / counts.sum())
-        std = math.sqrt(float(counts @ (values - mean) ** 2 / counts.sum()))
-        blank = bool((np.count_nonzero(by_channel, axis=1) == 1).all())
+        number, total, squares = (int(counts @ powers) for powers in _POWERS)
+        mean, std = total / number, math.sqrt(number * squares - total**2) / number
+        blank = bool((by_channel.max(axis=1) * len(by_channel) == number).all())
         found |= {"mean": mean, "std": std, "blank": blank, "phash": perceptual_hash(plain.convert("L"))}
     return found

@@ -54,13 +54,14 @@ def open_image(content: bytes) -> Image.Image:
         image = Image.open(io.BytesIO(content))
         _require_few_pixels(image)
         image.load()
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies what stands upright already
     except UnidentifiedImageError:
         raise UnreadableError(f"not an image (starts with {_beginning(content)})") from None
     except Image.DecompressionBombError:
         raise UnreadableError(f"more than {Image.MAX_IMAGE_PIXELS} pixels") from None
     except Exception as error:  # noqa: BLE001 - broken files make Pillow's decoders raise almost anything
         raise UnreadableError(_reason(error)) from None
+    return image
 
 
 def eight_bit(image: Image.Image) -> Image.Image:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,19 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
-import PIL
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from flow_models.data import describe as describing
-from flow_models.data import images as reading
 from flow_models.data.atomic import complete_file
 from flow_models.data.cache import Cache
-from flow_models.data.describe import SCHEMA, describe
-from flow_models.data.images import pillow_silenced
+from flow_models.data.cluster import Workers
+from flow_models.data.describe import SCHEMA, describe_all, describing_code
 from flow_models.data.journal import Journal
-from flow_models.data.parallel import ordered_map
 from flow_models.data.sources import Entry, Source
 from flow_models.errors import FlowModelsError
 
@@ -31,6 +27,7 @@ SPLITS = ("train", "val")
 _OF_PANDAS = {"string": "str", "int64": "Int64", "double": "Float64", "bool": "boolean"}
 DTYPES = {field.name: _OF_PANDAS[str(field.type)] for field in SCHEMA}
 BATCH = 2_000  # rows that a killed run loses at most
+_PIECES = 8  # of a batch, if other processes do the work
 _LITTER = {"thumbs.db", "desktop.ini"}
 _LISTED = pa.schema({"key": pa.string(), "bytes": pa.int64(), "stamp": pa.string()})
 Row = dict[str, Any]
@@ -53,15 +50,20 @@ class Summary:
 
 def build_manifest(source: Source, *, progress: bool) -> pd.DataFrame:
     """The manifest of a small set, in memory: see :func:`write_manifest`."""
-    with pillow_silenced():
-        rows = [row for batch in _described(source, None, None, progress=progress) for row, _ in batch]
+    rows = [row for batch in _described(source, None, None, Workers(), progress=progress) for row, _ in batch]
     manifest = pd.DataFrame(rows, columns=list(DTYPES)).astype(DTYPES)
     manifest.attrs["source"] = source.uri
     return manifest
 
 
 def write_manifest(
-    source: Source, path: Path, *, journals: Path, cache: Cache | None = None, progress: bool = False
+    source: Source,
+    path: Path,
+    *,
+    journals: Path,
+    cache: Cache | None = None,
+    workers: Workers | None = None,
+    progress: bool = False,
 ) -> Summary:
     """Read every image that is new or has changed, and say of all what they are.
 
@@ -76,6 +78,7 @@ def write_manifest(
             in its metadata. The same images give the same bytes.
         journals: folder in which this source's earlier rows are remembered.
         cache: gets what is read.
+        workers: who reads; None: this process. The rows are the same.
         progress: show a bar, if on a terminal.
 
     Raises:
@@ -83,8 +86,8 @@ def write_manifest(
             folder, or a file beside the class folders.
     """
     images, read = 0, 0
-    with Journal(journals / _journal_name(source), SCHEMA) as journal, pillow_silenced():
-        for batch in _described(source, journal, cache, progress=progress):
+    with Journal(journals / _journal_name(source), SCHEMA) as journal:
+        for batch in _described(source, journal, cache, workers or Workers(), progress=progress):
             journal.append([row for row, _ in batch])
             images += len(batch)
             read += sum(fresh for _, fresh in batch)
@@ -174,22 +177,34 @@ def manifest_digest(manifest: pd.DataFrame) -> str:
 
 
 def _described(
-    source: Source, journal: Journal | None, cache: Cache | None, *, progress: bool
+    source: Source, journal: Journal | None, cache: Cache | None, workers: Workers, *, progress: bool
 ) -> Iterator[list[tuple[Row, bool]]]:
     """Batches of rows with whether they were read anew."""
     listed = list_images(source)
-    look = partial(describe, source, cache)
-    with tqdm(total=len(listed), desc="reading", unit=" images", disable=None if progress else True) as bar:
-        for batch in listed.to_batches(BATCH):
-            entries = [Entry(**row) for row in batch.to_pylist()]
+    asked: deque[tuple[list[Entry], list[Row | None]]] = deque()  # what the workers were given, and what was known
+
+    def changed() -> Iterator[list[Entry]]:
+        for piece in listed.to_batches(max(BATCH // _PIECES, 1) if workers.elsewhere else BATCH):
+            entries = [Entry(**row) for row in piece.to_pylist()]
             known = [journal.unchanged(entry) if journal else None for entry in entries]
-            changed = [entry for entry, row in zip(entries, known, strict=True) if row is None]
-            fresh = ordered_map(look, changed, threads=source.threads, title="", progress=False)
-            yield [
+            asked.append((entries, known))
+            yield [entry for entry, row in zip(entries, known, strict=True) if row is None]
+
+    batch: list[tuple[Row, bool]] = []
+    with tqdm(total=len(listed), desc="reading", unit=" images", disable=None if progress else True) as bar:
+        for rows in workers.map(partial(describe_all, source, cache, describing_code()), changed()):
+            entries, known = asked.popleft()
+            fresh = iter(rows)
+            batch += [
                 ((next(fresh) | {"stamp": entry.stamp}, True) if row is None else (row, False))
                 for entry, row in zip(entries, known, strict=True)
             ]
             bar.update(len(entries))
+            if len(batch) >= BATCH:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
 
 
 def _compact(images: list[Entry]) -> pa.RecordBatch:
@@ -220,8 +235,7 @@ def _note(digest: Any, keys: Any = (), contents: Any = ()) -> None:
 
 def _journal_name(source: Source) -> str:
     """Rows are remembered for one place, and as long as they would be made by the same code."""
-    code = inspect.getsource(describing) + inspect.getsource(reading) + PIL.__version__
-    return hashlib.sha256(f"{source.place}\0{code}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{source.place}\0{describing_code()}".encode()).hexdigest()[:16]
 
 
 def _class_folder(key: str) -> str | None:

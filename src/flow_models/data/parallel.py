@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 def ordered_map(
     function: Callable[[Item], Result], items: Sequence[Item], *, threads: int, title: str, progress: bool = True
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Apply ``function`` in threads and yield the results in the order of ``items``.
 
     At most ``2 * threads`` results wait to be taken, however many items there are. The first

@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from flow_models.data.augmentation import augment
-from flow_models.data.shards import Shape, read_index
+from flow_models.data.shards import Shape, local_files, read_index
 from flow_models.errors import FlowModelsError
 from flow_models.settings import AugmentationSettings
 
@@ -47,7 +47,7 @@ def load_split(folder: Path, split: str) -> Split:
     count = index.splits[split].count
     images = np.empty((count, *index.shape), np.uint8)
     classes, keys = [], []
-    dataset = tf.data.TFRecordDataset([str(folder / name) for name in index.splits[split].files])
+    dataset = tf.data.TFRecordDataset([str(path) for path in local_files(folder, index, split).values()])
     try:
         for position, example in enumerate(dataset.map(_parse).as_numpy_iterator()):
             images[position] = np.frombuffer(example["image"], np.uint8).reshape(index.shape)
@@ -60,7 +60,7 @@ def load_split(folder: Path, split: str) -> Split:
 
 def class_counts(folder: Path, split: str) -> dict[str, int]:
     """How many images each class folder has in a split, in the order of the folders' names."""
-    files = [str(folder / name) for name in read_index(folder).splits[split].files]
+    files = [str(path) for path in local_files(folder, read_index(folder), split).values()]
     records = tf.data.TFRecordDataset(files).batch(1024)
     names = records.map(lambda batch: tf.io.parse_example(batch, {"class": _FEATURES["class"]})["class"])
     counts = Counter(name.decode() for batch in names.as_numpy_iterator() for name in batch)
@@ -105,8 +105,9 @@ def training_batches(
             f"train.batch_size is {batch_size}, but {folder} has {train.count} images to train on; "
             f"use at most {train.count}"
         )
-    files = sorted(train.files, key=lambda name: hashlib.sha256(f"{seed}:{epoch}:{name}".encode()).digest())
-    records = _interleaved([str(folder / name) for name in files])
+    files = local_files(folder, index, "train")
+    order = sorted(files, key=lambda name: hashlib.sha256(f"{seed}:{epoch}:{name}".encode()).digest())
+    records = _interleaved([str(files[name]) for name in order])
     shuffled = _shuffled(records, chunk=max(SHUFFLED_BYTES // prod(index.shape), batch_size), seed=(seed, epoch))
     batches = shuffled.skip(skip * batch_size).batch(batch_size, drop_remainder=True)
 

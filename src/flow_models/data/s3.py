@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import boto3
@@ -33,6 +35,7 @@ REQUESTS = 5  # by boto3, for one answer: as long as one waits for a server that
 ATTEMPTS = 10  # for a body that is spoilt
 _ROUNDS = 3  # of REQUESTS, when a server that has answered before does not
 _BROKEN_OFF = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, FlexibleChecksumError)
+_DENIED = {"AccessDenied", "403", "AllAccessDisabled"}
 _OF_ONE_OBJECT = {
     "NoSuchKey": "gone",
     "AccessDenied": "access denied",
@@ -61,10 +64,15 @@ class S3Source:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         if not self._bucket:
             raise FlowModelsError(f"{uri}: names no bucket; data.source is a folder or s3://bucket/prefix")
+        self._pays = requester_pays
         self._who_pays: Any = {"RequestPayer": "requester"} if requester_pays else {}
         self._answered = False
         self._client = self._connect()
         self.place = f"{self._client.meta.endpoint_url} {self._bucket} {self._prefix}"
+
+    def __reduce__(self) -> tuple[Callable[..., S3Source], tuple[str, int, bool, str]]:
+        """In another process: one, with its connections, for all that is sent there; credentials stay here."""
+        return _opened, (self.uri, self.threads, self._pays, self.place)
 
     def list(self, under: str = "") -> Iterator[Entry]:
         """See :class:`~flow_models.data.sources.Source`; S3 lists in the order of UTF-8, as Python sorts."""
@@ -92,6 +100,41 @@ class S3Source:
             self._refuse(error)
         except (BotoCoreError, ResponseParserError) as error:
             self._refuse(error)
+
+    def put(self, key: str, path: Path) -> None:
+        """Store a file under a key that is a name of its content: what is there already is not sent again.
+
+        Raises:
+            FlowModelsError: if S3 does not take it.
+        """
+        if self.holds(key, path.stat().st_size):
+            return
+        try:
+            with path.open("rb") as file:
+                self._client.upload_fileobj(file, self._bucket, self._prefix + inside(key))
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _DENIED:
+                raise FlowModelsError(f"{self.uri}: access denied; these credentials need s3:PutObject there") from None
+            self._refuse(error)
+        except (BotoCoreError, ResponseParserError) as error:
+            self._refuse(error)
+
+    def holds(self, key: str, size: int) -> bool:
+        """Whether there is such a file of this size.
+
+        Raises:
+            FlowModelsError: if S3 does not say.
+        """
+        try:
+            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + inside(key))
+        except ClientError as error:
+            # Without s3:ListBucket, what is not there is forbidden.
+            if _status(error) in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
+                return False
+            self._refuse(error)
+        except (BotoCoreError, ResponseParserError) as error:
+            self._refuse(error)
+        return found["ContentLength"] == size
 
     def _download(self, request: Any) -> Content:
         # boto3 repeats a failed request, but not an answer that breaks off midway.
@@ -129,6 +172,7 @@ class S3Source:
             connect_timeout=10,
             read_timeout=60,
             tcp_keepalive=True,
+            parameter_validation=False,  # a tenth of a request's time; the keys came from S3
         )
         try:
             return boto3.Session().client("s3", config=config)
@@ -140,8 +184,8 @@ class S3Source:
         code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
         status = _status(error) if isinstance(error, ClientError) else 0
         if code == "NoSuchBucket":
-            raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct data.source") from None
-        if code in {"AccessDenied", "403", "AllAccessDisabled"}:
+            raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct its name in params.yaml") from None
+        if code in _DENIED:
             what = "access denied; these credentials need s3:ListBucket and s3:GetObject there"
             raise FlowModelsError(f"{self.uri}: {what}") from None
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -161,3 +205,12 @@ def _status(error: ClientError) -> int:
 
 def _is_md5(answer: Any) -> bool:
     return "-" not in answer["ETag"] and "aws:kms" not in answer.get("ServerSideEncryption", "")
+
+
+@lru_cache(maxsize=4)
+def _opened(uri: str, connections: int, requester_pays: bool, place: str) -> S3Source:
+    source = S3Source(uri, connections=connections, requester_pays=requester_pays)
+    if source.place != place:
+        what = f"a worker would read {source.place}, not {place}; give it the same AWS_… variables"
+        raise FlowModelsError(f"{uri}: {what}")
+    return source

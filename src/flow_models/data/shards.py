@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import shutil
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-import tensorflow as tf
+from tqdm import tqdm
 
 from flow_models.data.atomic import complete_folder
 from flow_models.data.cache import Cache
-from flow_models.data.images import pillow_silenced
+from flow_models.data.cluster import Workers
+from flow_models.data.errors import UnreadableError
 from flow_models.data.manifest import manifest_digest
+from flow_models.data.packing import PackedFile, Packing, file_sha256, made_of, pack, packing_code, stored_name
 from flow_models.data.parallel import ordered_map
-from flow_models.data.pixels import pixels
+from flow_models.data.planning import FilePlan, plan_files
 from flow_models.data.sources import Source
 from flow_models.errors import FlowModelsError
+from flow_models.settings import DATA_CACHE
+
+if TYPE_CHECKING:
+    from flow_models.data.s3 import S3Source
 
 Shape = tuple[int, int, int]
 INDEX = "index.json"
+_FETCHED = DATA_CACHE / "shards"
+_FETCHED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,7 @@ class SplitFiles:
     """One split: how many images, and the files that hold them, in order."""
 
     count: int
-    files: list[str]
+    files: list[PackedFile]
 
 
 @dataclass(frozen=True)
@@ -38,12 +51,13 @@ class Index:
     """What a folder of shards holds.
 
     Attributes:
-        digest: SHA-256 over the shape and every record: the name of these data everywhere.
+        digest: SHA-256 over the shape and every file: the name of these data everywhere.
         manifest_digest: of the manifest that they were made from.
         shape: height, width, channels.
         classes: of ``train/``, sorted.
         inliers: the classes of ``val`` that count as normal, sorted.
         splits: ``train``, ``holdout`` (a share of ``train/`` kept from every gradient) and ``val``.
+        location: where in S3 the files are, each under its SHA-256; None: beside the index.
     """
 
     digest: str
@@ -52,6 +66,12 @@ class Index:
     classes: list[str]
     inliers: list[str]
     splits: dict[str, SplitFiles]
+    location: str | None
+
+    @property
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(file.size for split in self.splits.values() for file in split.files)
 
 
 def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
@@ -64,14 +84,17 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     seed: int,
     inliers: Sequence[str],
     megabytes: int,
+    location: str | None = None,
     cache: Cache | None = None,
     left_out: Collection[str] = (),
+    workers: Workers | None = None,
 ) -> Index:
     """Read, decode, resize and pack every usable image of the manifest; the same bytes every time.
 
     A record is a ``tf.train.Example``: ``image`` (raw uint8, row by row), ``class``, ``key``. The
     holdout is chosen by a hash of the seed and the content, so copies of an image stay on one side
     and an image keeps its side when others are added. ``train`` lies in hashed order, the others by key.
+    A file that the folder had before, and that would be made again of the same images, is kept.
 
     Args:
         manifest: validated; rows with an ``error`` are left out.
@@ -81,33 +104,34 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
         holdout: share of ``train/``.
         seed: of holdout and order.
         inliers: normal classes; none named are those of ``train/``.
-        megabytes: of records per file, about.
+        megabytes: of records per file, about; a set of less than 16 files is cut into up to 16.
+        location: ``s3://bucket/prefix`` that gets the files; the folder then holds the index alone.
         cache: asked before the source.
         left_out: keys that validation refused.
+        workers: who writes the files; None: this process. The bytes are the same.
 
     Raises:
         FlowModelsError: if an image differs from its row, an inlier class has no image in ``val``,
-            or too few images remain.
+            too few images remain, or the files cannot be written.
     """
     usable = manifest[manifest["error"].isna() & ~manifest["key"].isin(list(left_out))]
     classes = sorted(set(usable.loc[usable["split"] == "train", "class"]))
     normal = sorted(set(inliers or classes))
     _require_inliers(normal, usable, source)
-    digest = hashlib.sha256(json.dumps(shape).encode())
-    splits = {}
-    with complete_folder(folder) as unfinished, pillow_silenced():
-        for split, rows in _split(usable, holdout=holdout, seed=seed).items():
-            images = ordered_map(
-                partial(_record, source, cache, shape), rows, threads=source.threads, title=f"packing {split}"
-            )
-            digest.update(f"{split} {len(rows)}\n".encode())
-            try:
-                files = list(_write(images, unfinished, split, limit=megabytes * 2**20, note=digest.update))
-            except tf.errors.OpError as error:
-                what = f"cannot be written ({error.message.split(';')[-1].strip()}); make room and run this again"
-                raise FlowModelsError(f"{folder}: {what}") from None
-            splits[split] = SplitFiles(count=len(rows), files=files)
-        index = Index(digest.hexdigest(), manifest_digest(manifest), shape, classes, normal, splits)
+    plans = plan_files(usable, shape=shape, holdout=holdout, seed=seed, megabytes=megabytes)
+    with complete_folder(folder) as unfinished:
+        store = _open_store(location) if location else None
+        packing = Packing(
+            source, cache, shape, unfinished.absolute(), store, shown=location or str(folder), code=packing_code()
+        )
+        kept = _Kept(folder, packing)
+        packed = _packed(packing, plans, kept, workers or Workers())
+        splits = {
+            split: SplitFiles(sum(len(plan.rows) for plan in files), [next(packed) for _ in files])
+            for split, files in plans.items()
+        }
+        index = Index(_digest(shape, splits), manifest_digest(manifest), shape, classes, normal, splits, location)
+        _require_files(unfinished, index)
         (unfinished / INDEX).write_text(json.dumps(asdict(index), indent=2) + "\n", encoding="utf-8")
     return index
 
@@ -120,46 +144,118 @@ def read_index(folder: Path) -> Index:
     """
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        splits = {name: SplitFiles(**split) for name, split in content.pop("splits").items()}
+        splits = {
+            name: SplitFiles(split["count"], [PackedFile(**file) for file in split["files"]])
+            for name, split in content.pop("splits").items()
+        }
         index = Index(**content | {"shape": tuple(content["shape"]), "splits": splits})
     except FileNotFoundError:
         raise FlowModelsError(f"{folder / INDEX}: no such file; run `flow-models data shard` first") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FlowModelsError(f"{folder / INDEX}: not an index; run `flow-models data shard` again") from None
-    for name in (file for split in splits.values() for file in split.files):
-        if not (folder / name).is_file():
-            raise FlowModelsError(f"{folder / name}: missing; run `flow-models data shard` again")
+    if index.location is None:
+        for path in (folder / file.name for split in splits.values() for file in split.files):
+            if not path.is_file():
+                raise FlowModelsError(f"{path}: missing; run `flow-models data shard` again")
     return index
 
 
-@dataclass(frozen=True)
-class _Row:
-    key: str
-    class_: str
-    sha256: str
-    version: str | None
+def local_files(folder: Path, index: Index, split: str) -> dict[str, Path]:
+    """The files of a split by their names, in order; those in S3 are brought to ``.cache/data/shards`` first.
+
+    That cache holds twice what the shards take, least recently used out first.
+
+    Raises:
+        FlowModelsError: if a file is gone from S3, or there is no room for it.
+    """
+    files = index.splits[split].files
+    if index.location is None:
+        return {file.name: folder / file.name for file in files}
+    store, cache = _open_store(index.location), Cache(_FETCHED, limit=2 * index.bytes)
+
+    def fetch(file: PackedFile) -> Path:
+        return cache.path(file.sha256, lambda: _download(store, file.sha256))
+
+    paths = ordered_map(fetch, files, threads=_FETCHED_AT_ONCE, title="", progress=False)
+    return dict(zip([file.name for file in files], paths, strict=True))
 
 
-def _split(usable: pd.DataFrame, *, holdout: float, seed: int) -> dict[str, list[_Row]]:
-    """The rows of each split in the order in which they are written."""
-    rows: dict[str, list[_Row]] = {"train": [], "holdout": [], "val": []}
-    known = usable.assign(version=usable["version"].astype(object).where(usable["version"].notna(), None))
-    columns = (known[name].tolist() for name in ("split", "key", "class", "sha256", "version"))
-    every = sorted(zip(*columns, strict=True), key=lambda row: str(row[1]))
-    # Whatever the seed, one image is held out: with few images the share alone may choose none.
-    first = min((_uniform(seed, sha256) for split, _, _, sha256, _ in every if split == "train"), default=0.0)
-    for split, key, class_, sha256, version in every:
-        held_out = split == "train" and _uniform(seed, sha256) <= max(holdout, first)
-        rows["holdout" if held_out else split].append(_Row(key, class_, sha256, version))
-    if not rows["train"]:
-        raise FlowModelsError(f"train/ has {len(rows['holdout'])} usable images, too few to hold one out; add images")
-    rows["train"].sort(key=lambda row: _uniform(seed, row.key))
-    return rows
+def _download(store: Source, sha256: str) -> bytes:
+    name = stored_name(sha256)
+    try:
+        content = store.read(name).data
+    except UnreadableError as error:
+        raise FlowModelsError(f"{store.uri}/{name}: {error}; run `flow-models data shard` again") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise FlowModelsError(f"{store.uri}/{name}: another content; remove it and run `flow-models data shard` again")
+    return content
 
 
-def _uniform(seed: int, text: str) -> float:
-    """A number in [0, 1) that looks random and is the same everywhere."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:8], "big") / 2**64
+class _Kept:
+    """Files of the shards that were here before, and would be made again just the same."""
+
+    def __init__(self, folder: Path, packing: Packing) -> None:
+        self._folder, self._packing = folder, packing
+        self._files: dict[str, PackedFile] = {}
+        with suppress(FlowModelsError):
+            index = read_index(folder)
+            if index.location == (packing.store.uri if packing.store else None):
+                self._files = {file.made_of: file for split in index.splits.values() for file in split.files}
+
+    def take(self, plan: FilePlan) -> PackedFile | None:
+        """The file as it was, in its new place; None if it must be made."""
+        file, store = self._files.get(made_of(plan, self._packing.shape)), self._packing.store
+        if file is None:
+            return None
+        if store is None:
+            path = self._packing.folder / plan.name
+            shutil.copyfile(self._folder / file.name, path)
+            whole = file_sha256(path) == file.sha256
+        else:
+            whole = store.holds(stored_name(file.sha256), file.size)
+        return replace(file, name=plan.name) if whole else None
+
+
+def _packed(
+    packing: Packing, plans: Mapping[str, Sequence[FilePlan]], kept: _Kept, workers: Workers
+) -> Iterator[PackedFile]:
+    """Each planned file, written or kept."""
+    asked: deque[tuple[FilePlan, PackedFile | None]] = deque()
+
+    def missing() -> Iterator[list[FilePlan]]:
+        for plan in chain(*plans.values()):
+            asked.append((plan, kept.take(plan)))
+            yield [] if asked[-1][1] else [plan]
+
+    images = sum(len(plan.rows) for plan in chain(*plans.values()))
+    with tqdm(total=images, desc="packing", unit=" images", disable=None) as bar:
+        for files in workers.map(partial(pack, packing), missing()):
+            plan, old = asked.popleft()
+            yield old or files[0]
+            bar.update(len(plan.rows))
+
+
+def _digest(shape: Shape, splits: Mapping[str, SplitFiles]) -> str:
+    """The same whoever wrote the files, and in whatever order."""
+    digest = hashlib.sha256(json.dumps(shape).encode())
+    for name, split in splits.items():
+        digest.update("\n".join([f"{name} {split.count}", *(file.sha256 for file in split.files), ""]).encode())
+    return digest.hexdigest()
+
+
+def _open_store(location: str) -> S3Source:
+    from flow_models.data.s3 import S3Source
+
+    return S3Source(location)
+
+
+def _require_files(folder: Path, index: Index) -> None:
+    """What workers wrote must be where this process looks."""
+    written = [] if index.location else [file for split in index.splits.values() for file in split.files]
+    for file in written:
+        if not (folder / file.name).is_file():
+            what = f"a worker wrote {file.name}, but not to this folder"
+            raise FlowModelsError(f"{folder}: {what}; share it with data.cluster, or set data.shards to s3://…")
 
 
 def _require_inliers(inliers: Sequence[str], usable: pd.DataFrame, source: Source) -> None:
@@ -170,35 +266,3 @@ def _require_inliers(inliers: Sequence[str], usable: pd.DataFrame, source: Sourc
                 f"{source.uri}/val/{class_}: no images of this normal class; "
                 f"add some, or name classes of val/ in data.inliers ({', '.join(present) or 'there are none'})"
             )
-
-
-def _record(source: Source, cache: Cache | None, shape: Shape, row: _Row) -> bytes:
-    """One image, read again and packed."""
-    image = pixels(source, cache, shape, key=row.key, sha256=row.sha256, version=row.version)
-    features = {"image": image.tobytes(), "class": row.class_.encode(), "key": row.key.encode()}
-    example = tf.train.Example(features=tf.train.Features(feature={name: _bytes(features[name]) for name in features}))
-    record: bytes = example.SerializeToString(deterministic=True)
-    return record
-
-
-def _bytes(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-
-def _write(
-    records: Iterable[bytes], folder: Path, split: str, *, limit: int, note: Callable[[bytes], object]
-) -> Iterator[str]:
-    """Fill files one after the other and yield their names; ``note`` is told every record."""
-    writer, written, number = None, 0, 0
-    for record in records:
-        if writer is None or written > limit:
-            if writer is not None:
-                writer.close()
-            name = f"{split}-{number:05d}.tfrecord"
-            writer, written, number = tf.io.TFRecordWriter(str(folder / name)), 0, number + 1
-            yield name
-        writer.write(record)
-        note(record)
-        written += len(record)
-    if writer is not None:
-        writer.close()

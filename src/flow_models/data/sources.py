@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from flow_models.data.errors import UnreadableError
 from flow_models.errors import FlowModelsError
@@ -39,7 +39,7 @@ class Content(NamedTuple):
 
 
 class Source(Protocol):
-    """Files by key.
+    """Files by key. A source can be pickled: other processes read from it too.
 
     Attributes:
         uri: as the user wrote it, without a ``/`` at the end.
@@ -104,6 +104,10 @@ class FolderSource:
         if not self._root.is_dir():
             what = "not a folder" if self._root.exists() else "no such folder"
             raise FlowModelsError(f"{self.uri}: {what}; correct data.source, or put train/<class>/… there")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, whose working directory may be another."""
+        return self.__dict__ | {"_root": Path(self.place)}
 
     def list(self, under: str = "") -> Iterator[Entry]:
         """See :class:`Source`."""

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+from flow_models.data import describe as describing
 from flow_models.data import journal, sources
 from flow_models.data import manifest as module
 from flow_models.data.cache import Cache
@@ -142,7 +143,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, settled: None, mo
         return describe(source, cache, entry)
 
     with monkeypatch.context() as killed:
-        killed.setattr(module, "describe", kill)
+        killed.setattr(describing, "describe", kill)
         with pytest.raises(KeyboardInterrupt):
             written(tmp_path)
     assert written(tmp_path).read == sum(CLASSES.values()) - 25
@@ -165,7 +166,7 @@ def test_what_an_earlier_run_knew_outlives_a_killed_one(
         return describe(source, cache, entry)
 
     with monkeypatch.context() as killed:
-        killed.setattr(module, "describe", kill)
+        killed.setattr(describing, "describe", kill)
         with pytest.raises(KeyboardInterrupt):
             written(tmp_path)
     assert written(tmp_path).read == 1

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from flow_models.data import packing, planning, shards
 from flow_models.data.manifest import build_manifest, manifest_digest
 from flow_models.data.pipeline import load_split
 from flow_models.data.shards import Index, read_index, write_shards
@@ -65,11 +67,12 @@ def test_the_same_images_give_the_same_bytes(data: Path, tmp_path: Path) -> None
     assert everything(tmp_path / "one") == everything(tmp_path / "two")
 
 
-def test_the_digest_knows_shape_and_content_but_not_the_size_of_files(data: Path, tmp_path: Path) -> None:
+def test_the_digest_knows_shape_content_and_files(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_FILES", 1)
     write_images(tmp_path / "more", {"train/cat": 700, "val/cat": 2}, side=64)
     one, other = (pack(tmp_path / "more", tmp_path / f"{n}", shape=(64, 64, 1), megabytes=n) for n in (1, 100))
     assert len(one.splits["train"].files) > 1 == len(other.splits["train"].files)
-    assert one.digest == other.digest
+    assert one.digest != other.digest  # training reads them in another order
     digest = pack(data, tmp_path / "shards").digest
     assert pack(data, tmp_path / "shards", shape=(4, 16, 1)).digest != digest
     (data / "val/cat/000.png").unlink()
@@ -122,7 +125,7 @@ def test_an_image_that_changed_after_validation_stops_it(
 ) -> None:
     source = open_source(str(data))
     manifest = build_manifest(source, progress=False)
-    pack(data, tmp_path / "shards")
+    pack(data, tmp_path / "shards", seed=1)
     before = everything(tmp_path / "shards")
     change(data / "train/cat/003.png")
     with pytest.raises(FlowModelsError, match=f"train/cat/003.png: {message}"):
@@ -153,3 +156,51 @@ def test_the_order_of_the_manifest_does_not_matter(data: Path, tmp_path: Path) -
     one = write_shards(manifest, source, tmp_path / "one", **OPTIONS)
     other = write_shards(manifest.sample(frac=1, random_state=1), source, tmp_path / "two", **OPTIONS)
     assert one == other
+
+
+def test_a_file_holds_what_was_planned_whatever_its_images_are(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "data", {"train/cat": 1200, "val/cat": 2}, side=64)
+    index = pack(data, tmp_path / "shards", shape=(64, 64, 1), megabytes=128)
+    assert [len(split.files) for split in index.splits.values()] == [4, 2, 1]
+    folder = tmp_path / "shards"
+    for file in (file for split in index.splits.values() for file in split.files):
+        content = (folder / file.name).read_bytes()
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
+        assert file.size < 1.2 * 2**20
+    assert index.bytes == sum(path.stat().st_size for path in folder.glob("*.tfrecord"))
+
+
+def test_only_files_whose_images_changed_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_images(tmp_path / "data", {"train/cat": 300, "val/cat": 2})
+    monkeypatch.setattr(planning, "_SMALLEST", 2000)
+    made: list[str] = []
+    monkeypatch.setattr(
+        shards, "pack", lambda packing, plans: made.extend(p.name for p in plans) or write(packing, plans)
+    )
+    write = packing.pack
+    first = pack(data, tmp_path / "shards")
+    assert len(made) > 10
+    made.clear()
+    assert pack(data, tmp_path / "shards") == first
+    assert not made
+    (data / "val/cat/000.png").unlink()
+    (data / "train/cat/more.png").write_bytes((data / "val/cat/001.png").read_bytes())
+    changed = pack(data, tmp_path / "shards")
+    assert 2 <= len(made) <= 4
+    assert changed == pack(data, tmp_path / "clean")
+    assert everything(tmp_path / "shards") == everything(tmp_path / "clean")
+
+
+def test_a_damaged_file_is_made_again_and_not_kept(data: Path, tmp_path: Path) -> None:
+    pack(data, tmp_path / "shards")
+    before = everything(tmp_path / "shards")
+    path = tmp_path / "shards/val-00000.tfrecord"
+    path.write_bytes(path.read_bytes().replace(b"cat", b"cow"))
+    pack(data, tmp_path / "shards")
+    assert everything(tmp_path / "shards") == before
+
+
+def test_a_worker_of_another_version_does_nothing(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "packing_code", lambda: "of another version")
+    with pytest.raises(FlowModelsError, match="a worker has another version of flow-models or Pillow"):
+        pack(data, tmp_path / "shards")

@@ -1,0 +1,149 @@
+"""One file of the shards: its images read, decoded, resized and written, wherever that is done."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import tensorflow as tf
+
+from flow_models.data import images, pixels
+from flow_models.data.cache import Cache
+from flow_models.data.cluster import code_digest, require_same
+from flow_models.data.images import pillow_silenced
+from flow_models.data.parallel import ordered_map
+from flow_models.data.planning import FilePlan, Row
+from flow_models.data.sources import Source
+from flow_models.errors import FlowModelsError
+
+if TYPE_CHECKING:
+    from flow_models.data.s3 import S3Source
+
+
+@dataclass(frozen=True)
+class Packing:
+    """What all files have in common; can be pickled.
+
+    Attributes:
+        source: of the images.
+        cache: asked before the source.
+        shape: height, width, channels.
+        folder: that gets the files, by an absolute path.
+        store: gets the files instead, under their SHA-256.
+        shown: what the user calls the place that gets them.
+        code: of :func:`packing_code`: workers must pack as the one does who asks them.
+    """
+
+    source: Source
+    cache: Cache | None
+    shape: tuple[int, int, int]
+    folder: Path
+    store: S3Source | None
+    shown: str
+    code: str
+
+
+@dataclass(frozen=True)
+class PackedFile:
+    """A file that was written.
+
+    Attributes:
+        name: as planned.
+        sha256: of the file.
+        size: in bytes.
+        made_of: of :func:`made_of`.
+    """
+
+    name: str
+    sha256: str
+    size: int
+    made_of: str
+
+
+def pack(packing: Packing, plans: Sequence[FilePlan]) -> list[PackedFile]:
+    """Write files; each appears complete or not at all.
+
+    Raises:
+        FlowModelsError: if an image differs from its row, a file cannot be written, or this is another version.
+    """
+    require_same(packing.code, packing_code())
+    if packing.store is None:
+        return [_write(packing, plan, packing.folder / plan.name) for plan in plans]
+    packed = []
+    for plan in plans:
+        with TemporaryDirectory(prefix="flow-models-") as folder:
+            path = Path(folder) / plan.name
+            packed.append(_write(packing, plan, path))
+            packing.store.put(stored_name(packed[-1].sha256), path)
+    return packed
+
+
+def made_of(plan: FilePlan, shape: tuple[int, int, int]) -> str:
+    """A digest of all that a file's bytes follow from: images, shape, and the code that packs."""
+    digest = hashlib.sha256(f"{shape}\0{packing_code()}\0".encode())
+    for row in plan.rows:
+        digest.update(f"{row.key}\0{row.class_}\0{row.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def packing_code() -> str:
+    """A digest of what packs: as long as it is the same, so are the bytes."""
+    return code_digest(images, pixels, sys.modules[__name__])
+
+
+def stored_name(sha256: str) -> str:
+    """The key of a file in a store: a file that is there is the right one."""
+    return f"{sha256}.tfrecord"
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(packing: Packing, plan: FilePlan, path: Path) -> PackedFile:
+    # A name of its own: a cluster may give a piece to a second worker while the first still writes.
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
+    with pillow_silenced():
+        records = ordered_map(
+            partial(_record, packing), plan.rows, threads=packing.source.threads, title="", progress=False
+        )
+        try:
+            with tf.io.TFRecordWriter(str(unfinished)) as writer:
+                for record in records:
+                    writer.write(record)
+            sha256 = file_sha256(unfinished)
+            size = unfinished.stat().st_size
+            unfinished.replace(path)
+        except tf.errors.OpError as error:
+            what = f"cannot be written ({error.message.split(';')[-1].strip()}); make room and run this again"
+            raise FlowModelsError(f"{packing.shown}: {what}") from None
+        finally:
+            records.close()
+            with suppress(OSError):
+                unfinished.unlink(missing_ok=True)
+    return PackedFile(plan.name, sha256, size, made_of(plan, packing.shape))
+
+
+def _record(packing: Packing, row: Row) -> bytes:
+    """One image, read again and packed."""
+    image = pixels.pixels(
+        packing.source, packing.cache, packing.shape, key=row.key, sha256=row.sha256, version=row.version
+    )
+    features = {"image": image.tobytes(), "class": row.class_.encode(), "key": row.key.encode()}
+    example = tf.train.Example(features=tf.train.Features(feature={name: _bytes(features[name]) for name in features}))
+    record: bytes = example.SerializeToString(deterministic=True)
+    return record
+
+
+def _bytes(value: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))

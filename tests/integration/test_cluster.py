@@ -1,0 +1,66 @@
+"""A Dask cluster describes and packs what lies in S3, and leaves what one process would."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flow_models.data import manifest as module
+from flow_models.data.cache import Cache
+from flow_models.data.cluster import open_workers
+from flow_models.data.manifest import read_manifest, write_manifest
+from flow_models.data.shards import write_shards
+from flow_models.data.sources import open_source
+from tests.integration.s3_server import S3Server
+from tests.integration.servers import free_port, running
+from tests.unit.data.folders import write_images
+
+OPTIONS = {"shape": (8, 8, 1), "holdout": 0.1, "seed": 0, "inliers": [], "megabytes": 1}
+
+
+@pytest.fixture
+def scheduler(s3: S3Server, tmp_path: Path) -> Iterator[str]:
+    """The address of a scheduler with two workers, which know the S3 server from their environment."""
+    address = f"tcp://127.0.0.1:{free_port()}"
+    dask = [sys.executable, "-m"]
+    scheduling = [*dask, "distributed.cli.dask_scheduler", "--host", address, "--no-dashboard", "--no-show"]
+    working = [*dask, "distributed.cli.dask_worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"]
+    for name in ("scheduler", "worker"):
+        (tmp_path / name).mkdir()
+    with (
+        running(scheduling, log=tmp_path / "scheduler/log"),
+        running(working, log=tmp_path / "worker/log", environment={"TF_CPP_MIN_LOG_LEVEL": "3"}),
+    ):
+        yield address
+
+
+def test_a_cluster_leaves_what_one_process_would(
+    scheduler: str, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 10)
+    monkeypatch.setattr("flow_models.data.cluster._SECONDS", 120.0)
+    s3.upload(write_images(tmp_path / "data"), "images")
+    s3.client.put_object(Bucket="images", Key="val/cat/bad.jpg", Body=b"<html>")
+    s3.client.create_bucket(Bucket="prepared")
+    source, cache = open_source("s3://images"), Cache(tmp_path / "cache", limit=10**6)
+    here, there = (tmp_path / f"{name}.parquet" for name in ("here", "there"))
+    described = write_manifest(source, here, journals=tmp_path / "journals")
+    manifest = read_manifest(here)
+    expected = write_shards(manifest, source, tmp_path / "here", **OPTIONS)
+    with open_workers(scheduler) as workers:
+        assert write_manifest(source, there, journals=tmp_path / "other", cache=cache, workers=workers) == described
+        assert there.read_bytes() == here.read_bytes()
+        index = write_shards(manifest, source, tmp_path / "there", **OPTIONS, cache=cache, workers=workers)
+        stored = write_shards(
+            manifest, source, tmp_path / "stored", **OPTIONS, location="s3://prepared/shards", workers=workers
+        )
+    assert index == expected
+    assert {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "here").iterdir()
+    }
+    assert stored == replace(expected, location="s3://prepared/shards")
+    assert [path.name for path in (tmp_path / "stored").iterdir()] == ["index.json"]
