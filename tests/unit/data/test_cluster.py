@@ -17,6 +17,8 @@ from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError, UnavailableError
 from tests.unit.data.folders import write_images
 
+PROJECT = Path(__file__).parents[3]
+
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Workers]:
@@ -92,7 +94,8 @@ def test_the_processes_of_a_killed_run_end(tmp_path: Path) -> None:
     )
     (tmp_path / "program.py").write_text(program)
     command = [sys.executable, str(tmp_path / "program.py")]
-    run = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}  # where `tests` is
+    run = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert run.stdout is not None
     pids = [int(pid) for pid in run.stdout.readline().split()]
     assert pids
