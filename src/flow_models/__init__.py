@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flow_models.commands import load
     from flow_models.errors import FlowModelsError
+    from flow_models.estimators.density import FlowDensity
     from flow_models.evaluation.likelihood import dequantise
     from flow_models.model import FlowModel
 
-__all__ = ["FlowModel", "FlowModelsError", "dequantise", "load"]
+__all__ = ["FlowDensity", "FlowModel", "FlowModelsError", "dequantise", "load"]
 
 _HOMES = {
+    "FlowDensity": "flow_models.estimators.density",
     "FlowModel": "flow_models.model",
     "FlowModelsError": "flow_models.errors",
     "dequantise": "flow_models.evaluation.likelihood",

@@ -19,7 +19,7 @@ FLOORS = [
     {"model", "validation"},
     {"training", "evaluation", "registry", "saved_model"},
     {"saved_vectors"},
-    {"applications"},
+    {"applications", "estimators"},
     {"stages", "data_stages", "commands"},
     {"cli", "__main__", "__init__"},
 ]

@@ -6,7 +6,7 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class TrainingData:
         first: what the layers that normalise take their scales from, like a batch; None: the first batch.
     """
 
-    batches: Callable[[int, int], tf.data.Dataset]
+    batches: Callable[[int, int], Iterable[Batch]]
     steps_per_epoch: int
     holdout: np.ndarray | tuple[np.ndarray, np.ndarray]
     first: np.ndarray | tuple[np.ndarray, np.ndarray] | None = None
@@ -134,7 +134,20 @@ def train(
         )
     with replicas.losses_explained():
         stepper = Stepper(model, settings, seed=seed, xla=xla, replicas=replicas)
-        return _Run(stepper, data, settings, checkpoints, listeners).to_the_end(folder)
+        return train_with(stepper, data, settings, folder=folder, checkpoints=checkpoints, listeners=listeners)
+
+
+def train_with(
+    stepper: Stepper,
+    data: TrainingData,
+    settings: TrainSettings,
+    *,
+    folder: Path,
+    checkpoints: Path,
+    listeners: Sequence[Listener] = (),
+) -> Outcome:
+    """``train`` with a stepper at its start, to use again what was compiled for another run of its settings."""
+    return _Run(stepper, data, settings, checkpoints, listeners).to_the_end(folder)
 
 
 class _Run:

@@ -1,0 +1,241 @@
+"""Fit an ensemble of flows to arrays: how large, how long, and by the one training loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf_shrinkage
+
+from flow_models.estimators.members import Member, key_of, machine
+from flow_models.settings import TrainSettings
+from flow_models.training import Outcome, TrainingData, train_with
+
+Arrays = tuple[NDArray[np.float32], ...]
+# Rows by their numbers, as the flow takes them: v, and its context if it has one. The generator draws the noise.
+Take = Callable[[NDArray[np.int64], np.random.Generator], Arrays]
+
+FEW = 2_000  # rows, below which an ensemble is worth its time
+MOST_HELD_OUT = 10_000
+FIRST = 20_000  # rows that correlations are taken from
+EPOCH = 10  # steps between two looks at the held-out rows when rows are few
+NEVER = 1e9  # minutes between checkpoints: a fit leaves no files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How large a flow is and how it is trained.
+
+    Attributes:
+        layers: couplings.
+        hidden: units of each of the two hidden layers of the coupling networks.
+        bins: of the splines.
+        members: flows in the ensemble.
+        batch: rows of a step.
+        steps: at most.
+        patience: looks at the held-out rows without a better likelihood after which a member is done.
+        rate: of learning, at its peak.
+        weight_decay: of the networks' kernels.
+        smoothing: deviation of the noise added to the rows at the start of training, in units of their own, times
+            ``n^(-1/(p+4))``; it falls to nothing by the end. What fits noisy rows is smooth (Rothfuss et al. 2019,
+            "Noise regularization for conditional density estimation"), and the held-out rows say how much is best.
+    """
+
+    layers: int
+    hidden: int
+    bins: int
+    members: int
+    batch: int
+    steps: int
+    patience: int
+    rate: float
+    weight_decay: float
+    smoothing: float = 0.0
+
+    @classmethod
+    def of(cls, n: int, p: int, m: int = 0) -> Recipe:
+        """The one rule for all data: n rows of p columns, given m.
+
+        Twice the units for every sixteen times the rows, from 32 at 250 rows to 128 at 64,000; two more couplings
+        for every sixteen times, from 4 to 8; five members below 2,000 rows, and one above 20,000.
+        """
+        grown = float(np.clip(math.log(max(n, 2) / 250, 16), 0, 2))
+        hidden = round(32 * 2**grown / 8) * 8
+        layers = 4 + 2 * round(grown)
+        members = 5 if n < FEW else 3 if n < 10 * FEW else 1
+        batch = int(np.clip(2 ** int(math.log2(max(n / 4, 1))), 1, 512))
+        steps = int(np.clip(20 * n / batch * 20, 1_000, 20_000))
+        del p, m
+        return cls(
+            layers=layers,
+            hidden=hidden,
+            bins=8,
+            members=members,
+            batch=batch,
+            steps=steps,
+            patience=16,
+            rate=2e-3,
+            weight_decay=0.01 if n < 10 * FEW else 0.0,
+        )
+
+    def changed(self, **choices: int | None) -> Recipe:
+        """With what a user has chosen; None for what they have not."""
+        return replace(self, **{name: value for name, value in choices.items() if value is not None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A member, how its training ended, and which rows it has not seen.
+
+    Attributes:
+        member: trained.
+        outcome: of its training.
+        held_out: numbers of the rows that decided when to stop.
+    """
+
+    member: Member
+    outcome: Outcome
+    held_out: NDArray[np.int64]
+
+
+def fit(
+    take: Take,
+    n: int,
+    recipe: Recipe,
+    *,
+    options: dict[str, Any],
+    base: dict[str, Any] | None = None,
+    validation_fraction: float,
+    max_seconds: float | None,
+    seed: int,
+) -> list[Fitted]:
+    """Train the members, each with other weights and other rows held out.
+
+    Args:
+        take: gives rows.
+        n: how many there are.
+        recipe: of the flows.
+        options: of the architecture beside the recipe's.
+        base: as ``FlowModel`` has it; None for N(0, I).
+        validation_fraction: of the rows, held out to decide when to stop.
+        max_seconds: for all members together.
+        seed: of weights, splits, batches and noise.
+    """
+    shape = {"layers": recipe.layers, "hidden": [recipe.hidden] * 2, "bins": recipe.bins, "whiten": True, "seed": 0}
+    key = key_of("spline_coupling", {**shape, **options}, base or {"kind": "standard_normal"})
+    seconds = None if max_seconds is None else max_seconds / recipe.members
+    return [
+        _fit_member(take, n, recipe, key, validation_fraction=validation_fraction, seconds=seconds, seed=[seed, index])
+        for index in range(recipe.members)
+    ]
+
+
+def _fit_member(
+    take: Take,
+    n: int,
+    recipe: Recipe,
+    key: str,
+    *,
+    validation_fraction: float,
+    seconds: float | None,
+    seed: list[int],
+) -> Fitted:
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(n)
+    held = _held_out(n, validation_fraction)
+    holdout, rows = order[:held], np.sort(order[held:])
+    batch = min(recipe.batch, 2 ** int(math.log2(len(rows))))
+    per_epoch = int(np.clip(len(rows) // batch, min(EPOCH, recipe.steps), 400))
+    settings = TrainSettings(
+        epochs=math.ceil(recipe.steps / per_epoch),
+        minutes=None if seconds is None else seconds / 60,
+        batch_size=batch,
+        optimizer="adamw" if recipe.weight_decay else "adam",
+        weight_decay=recipe.weight_decay,
+        learning_rate=recipe.rate,
+        warmup_steps=min(50, recipe.steps // 10),
+        patience=recipe.patience,
+        clip_norm=10.0,
+        averaging=0.98,
+        checkpoint_minutes=NEVER,
+    )
+
+    def batches(epoch: int, skip: int) -> Iterator[Any]:
+        own = np.random.default_rng([*seed, epoch])
+        number = per_epoch * batch
+        if number <= len(rows):
+            chosen = own.choice(rows, number, replace=False)
+        else:
+            again = math.ceil(number / len(rows))
+            chosen = np.concatenate([own.permutation(rows) for _ in range(again)])[:number]
+        arrays = take(chosen, own)
+        if spread is not None:
+            # The noise of the first epoch, less and less of it.
+            left = 1 - epoch / settings.epochs
+            noise = own.standard_normal(arrays[0].shape) @ spread
+            arrays = ((arrays[0] + left * noise).astype(np.float32), *arrays[1:])
+        for start in range(skip * batch, number, batch):
+            yield _alone([tf.constant(each[start : start + batch]) for each in arrays])
+
+    own_seed = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
+    some = rows if len(rows) <= FIRST else np.sort(rng.choice(rows, FIRST, replace=False))
+    known = take(some, rng)
+    spread = _noise_of(known[0], recipe.smoothing) if recipe.smoothing else None
+    data = TrainingData(
+        batches=batches,
+        steps_per_epoch=per_epoch,
+        holdout=_alone(take(holdout, rng)),
+        first=_alone(shrunk(known)),
+    )
+    compiled = machine(key)
+    with compiled.training(settings, seed=own_seed) as stepper, TemporaryDirectory() as folder:
+        outcome = train_with(
+            stepper, data, settings, folder=Path(folder) / "model", checkpoints=Path(folder) / "checkpoints"
+        )
+        return Fitted(member=Member(key, compiled.weights()), outcome=outcome, held_out=holdout)
+
+
+def shrunk(arrays: Arrays) -> Arrays:
+    """The rows, with some about their mean for which the correlations shrink as Ledoit & Wolf 2004 have it.
+
+    Correlations of few rows are noise, and a direction in which they do not vary would have no width: rows are added
+    at ``mean ± c e_j``, so that the covariance becomes ``(1 - λ) S + λ μ I`` up to its scale, with λ the shrinkage
+    that is best in expectation. Those of the context likewise, so that a regression on it is one with a ridge.
+    """
+    joint = np.hstack(arrays).astype(np.float64)
+    n, width = joint.shape
+    mean, deviation = joint.mean(axis=0), joint.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, 1.0)
+    share = float(ledoit_wolf_shrinkage((joint - mean) / deviation)) if n > 1 else 1.0
+    share = np.clip(share, 1e-4, 0.9)
+    # 2 rows a column, each at a distance c: they add 2 c² to a sum of squares of n.
+    distance = np.sqrt(n * share / (1 - share) / 2)
+    steps = np.vstack([np.eye(width), -np.eye(width)]) * distance * deviation
+    scale = np.sqrt((n + len(steps)) * (1 - share) / n)  # the deviation stays what it was
+    added = np.vstack([(joint - mean) * scale, steps * scale]) + mean
+    return tuple(np.split(added.astype(np.float32), np.cumsum([each.shape[1] for each in arrays])[:-1], axis=1))
+
+
+def _noise_of(v: NDArray[np.float32], smoothing: float) -> NDArray[np.float64]:
+    """A matrix that makes normal rows ``[..., p]`` into noise with the correlations of the rows v."""
+    n, p = v.shape
+    values, vectors = np.linalg.eigh(np.cov(v.T.astype(np.float64), bias=True).reshape(p, p))
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    return smoothing * n ** (-1 / (p + 4)) * root
+
+
+def _held_out(n: int, fraction: float) -> int:
+    """A power of two, for which nothing is compiled anew, next to the fraction of n."""
+    wanted = min(max(fraction * n, 1.0), MOST_HELD_OUT, n / 2)
+    return max(1, min(2 ** round(math.log2(wanted)), n - 1))
+
+
+def _alone(arrays: Any) -> Any:
+    return tuple(arrays) if len(arrays) > 1 else arrays[0]
