@@ -177,6 +177,10 @@ class FlowEstimator(BaseEstimator):
             for each in fitted
         ]
 
+    def _new_seed(self) -> int:
+        """Of a fit."""
+        return int(check_random_state(self.random_state).randint(LARGEST_SEED))
+
     def _seed_of(self, random_state: int | np.random.RandomState | None) -> int:
         """Of a draw: from what was given, else from the fit's own seed."""
         if random_state is None:

@@ -7,10 +7,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from flow_models.estimators.base import LARGEST_SEED, FlowEstimator, varying
+from flow_models.estimators.base import FlowEstimator, varying
 from flow_models.estimators.fitting import fit
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
 from flow_models.estimators.units import Units
@@ -21,13 +20,14 @@ class DensityCore(FlowEstimator):
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803 - scikit-learn's name
         """``log p(x)`` in nats, in the units of the columns, ``(n,)``; -inf outside the support."""
-        rows = self._rows(X)
+        return self._log_density(self._rows(X))
+
+    def _log_density(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         v, log_slope = self.units_.to_flow(rows)
         return ensemble_log_prob(self.members_, v) + log_slope
 
     def _fit_density(self, rows: NDArray[Any]) -> None:
         """Learn units and flows from rows ``(n, p)``."""
-        self.seed_ = int(check_random_state(self.random_state).randint(LARGEST_SEED))
         self.units_ = Units.of(rows, self.support, seed=self.seed_)
         width = varying(self.units_)
         recipe = self._recipe(len(rows), width)
@@ -68,7 +68,9 @@ class FlowDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         Raises:
             ValueError: if the rows are not finite numbers, fewer than two, or all alike.
         """
-        self._fit_density(self._rows(X, fitting=True))
+        rows = self._rows(X, fitting=True)
+        self.seed_ = self._new_seed()
+        self._fit_density(rows)
         self._n_features_out = self.units_.columns
         return self
 

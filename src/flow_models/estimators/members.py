@@ -120,6 +120,13 @@ class Member:
                 parts.append(np.asarray(model.sample(stop - start, context=rows, seed=own), np.float64))
         return np.concatenate(parts) if parts else np.empty((0, model.dimensions))
 
+    def sample_alike(self, number: int, *, seed: int, context: Rows) -> NDArray[np.float64]:
+        """Draw ``(n, number, p)``, as many at each row of the context, all from the same latents."""
+        width = json.loads(self.key)["options"]["features"]
+        noise = np.random.default_rng(seed).standard_normal((number, width)).astype(np.float32)
+        latents, rows = np.tile(noise, (len(context), 1)), np.repeat(context, number, axis=0)
+        return self._apply("decode", latents, rows).reshape(len(context), number, width)
+
     def save(self, folder: Path) -> None:
         """As ``FlowModel.save`` writes it."""
         with machine(self.key).holding(self.weights) as model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -145,7 +146,10 @@ class Units:
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
         return {
-            name: np.where(np.isnan(each), None, each.astype(object)).tolist() for name, each in asdict(self).items()
+            name: [
+                None if isinstance(value, float) and math.isnan(value) else value for value in np.asarray(each).tolist()
+            ]
+            for name, each in asdict(self).items()
         }
 
     @classmethod

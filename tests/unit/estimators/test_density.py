@@ -77,7 +77,7 @@ def test_a_saved_density_is_the_same_and_holds_no_pickle(density, table, tmp_pat
 
 
 def test_it_can_be_pickled_for_other_processes(density, table):
-    again = pickle.loads(pickle.dumps(density))
+    again = pickle.loads(pickle.dumps(density))  # noqa: S301 - our own
     np.testing.assert_array_equal(again.score_samples(table), density.score_samples(table))
 
 
