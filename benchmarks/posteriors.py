@@ -146,9 +146,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Print one line a task and budget."""
     options = parse()
-    print(
-        f"C2ST with {options.rows} samples, median of {options.observations} observations; load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{options.observations} observations, {options.rows} samples of each; load {os.getloadavg()[0]:.1f}")
     print(f"{'task':<25}{'budget':>8}{'library':>9}{'C2ST':>7}{'published':>11}{'train s':>9}{'sample s':>10}  each")
     for name in options.tasks:
         pairs = [reference(options.references, name, number) for number in list(OBSERVATIONS)[: options.observations]]
@@ -164,11 +162,9 @@ def main() -> None:
                 )
                 samples, training, sampling = fitted
                 middle, each = median_c2st(samples, references, rows=options.rows, seed=options.seed)
-                print(
-                    f"{name:<25}{budget:>8}{library:>9}{middle:>7.3f}{published:>11.3f}{training:>9.1f}{sampling:>10.3f}  "
-                    + " ".join(f"{value:.3f}" for value in each),
-                    flush=True,
-                )
+                line = f"{name:<25}{budget:>8}{library:>9}{middle:>7.3f}{published:>11.3f}"
+                line += f"{training:>9.1f}{sampling:>10.3f}  "
+                print(line + " ".join(f"{value:.3f}" for value in each), flush=True)
 
 
 if __name__ == "__main__":

@@ -168,13 +168,15 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         return tags
 
     def _observations(self, x: ArrayLike) -> tuple[NDArray[Any], bool]:
-        """As rows, and whether it was one; with a warning for each outside of what was seen in training."""
+        """As rows, and whether it was one; with a warning if some lie outside of what was seen in training."""
         check_is_fitted(self)
         one = np.ndim(x) == 1
         rows = self._rows(np.asarray(x)[None] if one else x)
         names = getattr(self, "feature_names_in_", [f"column {index}" for index in range(self.n_features_in_)])
-        for warning in self.seen_.warnings(rows, [str(name) for name in names]):
-            warnings.warn(warning, stacklevel=3)
+        found = self.seen_.warnings(rows, [str(name) for name in names])
+        if found:
+            more = f" (and {len(found) - 1} others of {len(rows)})" if len(found) > 1 else ""
+            warnings.warn(found[0] + more, stacklevel=3)
         return rows, one
 
     def _learned(self) -> dict[str, Any]:
