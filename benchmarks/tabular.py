@@ -133,7 +133,7 @@ def outliers(names: Sequence[str]) -> None:
 CLASSIFIERS = {
     "FlowClassifier": lambda: fm.FlowClassifier(random_state=0),
     "GaussianNB": GaussianNB,
-    "QDA": lambda: QuadraticDiscriminantAnalysis(solver="eigen", shrinkage="auto"),
+    "QDA": lambda: make_pipeline(StandardScaler(), QuadraticDiscriminantAnalysis(reg_param=0.1)),
     "LogisticRegression": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
     "RandomForest": lambda: RandomForestClassifier(random_state=0),
     "HistGradientBoosting": lambda: HistGradientBoostingClassifier(random_state=0),

@@ -52,8 +52,11 @@ def test_the_posterior_is_the_true_one(posterior):
     grid = np.linspace(-1, 1, 2001)
     weight = np.exp(-0.5 * ((grid - 0.8) / 0.3) ** 2)
     mean = (grid * weight).sum() / weight.sum()
-    assert posterior.sample([0.8, 0.0], 4000).mean(axis=0) == pytest.approx([mean, 0], abs=0.04)
-    assert posterior.predict([[0.8, 0.0]])[0] == pytest.approx([mean, 0], abs=0.05)
+    samples = posterior.sample([0.8, 0.0], 4000)
+    # One small flow: a third of the true deviations, 0.21 and 0.3, is what it may be off.
+    assert samples.mean(axis=0) == pytest.approx([mean, 0], abs=0.07)
+    assert samples.std(axis=0) == pytest.approx([0.21, 0.3], abs=0.07)
+    assert posterior.predict([[0.8, 0.0]])[0] == pytest.approx([mean, 0], abs=0.08)
 
 
 def test_its_density_integrates_to_one(posterior):
