@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from flow_models.estimators.base import FlowEstimator, varying
 from flow_models.estimators.fitting import fit
-from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
+from flow_models.estimators.members import AT_ONCE, ensemble_log_prob, ensemble_sample
 from flow_models.estimators.units import Units
 
 
@@ -23,8 +23,12 @@ class DensityCore(FlowEstimator):
         return self._log_density(self._rows(X))
 
     def _log_density(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        v, log_slope = self.units_.to_flow(rows)
-        return ensemble_log_prob(self.members_, v) + log_slope
+        # By parts, for the rows may be a memory-mapped file.
+        parts = []
+        for start in range(0, len(rows), AT_ONCE):
+            v, log_slope = self.units_.to_flow(rows[start : start + AT_ONCE])
+            parts.append(ensemble_log_prob(self.members_, v) + log_slope)
+        return np.concatenate(parts)
 
     def _fit_density(self, rows: NDArray[Any]) -> None:
         """Learn units and flows from rows ``(n, p)``."""

@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from flow_models.errors import InterruptedTrainingError
 from flow_models.estimators.members import Member, key_of, machine
 from flow_models.settings import TrainSettings
 from flow_models.training import Outcome, TrainingData, train_with
@@ -200,9 +201,12 @@ def _fit_member(
         if classes:
             compiled.model.initialise(*first)
             compiled.model.base.start_at(compiled.model.encode(centroids(*known)))
-        outcome = train_with(
-            stepper, data, settings, folder=Path(folder) / "model", checkpoints=Path(folder) / "checkpoints"
-        )
+        try:
+            outcome = train_with(
+                stepper, data, settings, folder=Path(folder) / "model", checkpoints=Path(folder) / "checkpoints"
+            )
+        except InterruptedTrainingError:
+            raise KeyboardInterrupt from None  # the checkpoint goes with the folder: there is none to continue from
         return Fitted(member=Member(key, compiled.weights()), outcome=outcome, held_out=holdout)
 
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from flow_models.data.atomic import complete_file
-from flow_models.errors import FlowModelsError
+from flow_models.errors import FlowModelsError, InterruptedTrainingError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.training.checkpoints import Checkpoints
@@ -334,7 +334,7 @@ class _Run:
             self._save()
         if self._asked:
             own = self._interruption.requested
-            raise FlowModelsError(
+            raise InterruptedTrainingError(
                 f"{own.name if own else 'another worker was stopped'} at step {self._progress.step} of {self._total}: "
                 "saved; run again to continue from there"
             )

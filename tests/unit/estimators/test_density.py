@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import flow_models as fm
 from flow_models.errors import FlowModelsError
+from flow_models.estimators.units import Units
 from tests.unit.estimators.tiny import TINY, expected_failures
 
 
@@ -136,3 +139,26 @@ def test_very_few_rows_and_doubled_rows_are_enough(table, rows):
     doubled = np.vstack([table[:rows], table[:rows]])
     for x in (table[:rows], doubled):
         assert np.isfinite(fm.FlowDensity(**TINY).fit(x).score_samples(x)).all()
+
+
+def test_ctrl_c_ends_a_fit_as_it_does_everywhere(table, monkeypatch):
+    """Grid searches pass over an estimator that fails with an ordinary error, and would go on."""
+    take, calls = Units.noisy, []
+
+    def interrupted(units, rows, rng):
+        calls.append(len(rows))
+        if len(calls) == 5:  # units, scales, held-out rows and an epoch came before: training is on
+            os.kill(os.getpid(), signal.SIGINT)
+        return take(units, rows, rng)
+
+    monkeypatch.setattr(Units, "noisy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fm.FlowDensity(**TINY | {"max_iter": 100}).fit(table)
+    assert len(calls) == 5
+
+
+def test_rows_may_lie_in_a_memory_mapped_file(table, tmp_path):
+    rows = np.lib.format.open_memmap(tmp_path / "rows.npy", mode="w+", dtype=np.float32, shape=(100_000, 3))
+    rows[:] = np.tile(table, (334, 1))[: len(rows)] + np.random.default_rng(0).normal(size=rows.shape)
+    density = fm.FlowDensity(**TINY).fit(np.load(tmp_path / "rows.npy", mmap_mode="r"))
+    assert density.score_samples(rows).shape == (100_000,)
