@@ -120,7 +120,7 @@ def theirs(
             text=True,
             check=True,
         )
-        seconds = json.loads(done.stdout.splitlines()[-1])
+        (seconds,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         return np.load(Path(folder) / "samples.npy"), seconds["training"], seconds["sampling"]
 
 

@@ -37,6 +37,7 @@ def main() -> None:
     ]
     np.save(folder / "samples.npy", np.stack(samples))
     done = time.perf_counter()
+    print()  # sbi leaves its last line open
     print(json.dumps({"training": trained - start, "sampling": (done - trained) / len(samples)}))
 
 
