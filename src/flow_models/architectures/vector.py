@@ -131,8 +131,13 @@ class VectorFlow:
         if self.context_width is None:
             return Chain([*self._units(), *chain], name=name)
         network = self._context_network()
-        units = {"whiten": self.whiten, "aligned": self.aligned}
-        conditional = Conditional(Chain(chain), network=network, context_width=self.context_width, **units)
+        conditional = Conditional(
+            Chain(chain),
+            network=network,
+            context_width=self.context_width,
+            whiten=self.whiten,
+            aligned=self.aligned,
+        )
         return Chain([*self._units(), conditional], name=name)
 
     def _units(self) -> list[FusedBijector]:
