@@ -8,14 +8,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flow_models.commands import load
     from flow_models.errors import FlowModelsError
+    from flow_models.estimators.classifier import FlowClassifier
+    from flow_models.estimators.density import FlowDensity
+    from flow_models.estimators.outlier_detector import FlowOutlierDetector
+    from flow_models.estimators.posterior import FlowPosterior
     from flow_models.evaluation.likelihood import dequantise
     from flow_models.model import FlowModel
 
-__all__ = ["FlowModel", "FlowModelsError", "dequantise", "load"]
+__all__ = [
+    "FlowClassifier",
+    "FlowDensity",
+    "FlowModel",
+    "FlowModelsError",
+    "FlowOutlierDetector",
+    "FlowPosterior",
+    "dequantise",
+    "load",
+]
 
 _HOMES = {
+    "FlowClassifier": "flow_models.estimators.classifier",
+    "FlowDensity": "flow_models.estimators.density",
     "FlowModel": "flow_models.model",
     "FlowModelsError": "flow_models.errors",
+    "FlowOutlierDetector": "flow_models.estimators.outlier_detector",
+    "FlowPosterior": "flow_models.estimators.posterior",
     "dequantise": "flow_models.evaluation.likelihood",
     "load": "flow_models.commands",
 }

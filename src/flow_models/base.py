@@ -170,6 +170,11 @@ class ClassMeans(StandardNormal):
         y, z = self.partition.split_latent(noise)
         return tf.concat([tf.exp(self._log_scale) * (context @ self._means + y), z], axis=-1)
 
+    def start_at(self, means: tf.Tensor) -> None:
+        """Begin training with these means of y, ``[k, y]``, and unit deviation about them."""
+        self._means.assign(means)
+        self._log_scale.assign(tf.zeros_like(self._log_scale))
+
     def noise_of(self, latent: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         """How far y lies from the means of the classes ``[batch, k]``; and z."""
         y, z = self.partition.split_latent(latent)

@@ -17,3 +17,7 @@ class UnavailableError(FlowModelsError):
     The command line exits with 75, which is what mail systems call a temporary failure, and the
     Prefect flows try again.
     """
+
+
+class InterruptedTrainingError(FlowModelsError):
+    """Training was asked to stop, and left a checkpoint to continue from."""

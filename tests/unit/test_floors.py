@@ -20,7 +20,7 @@ FLOORS = [
     {"training", "evaluation", "registry"},
     {"saved_model"},
     {"saved_vectors"},
-    {"applications"},
+    {"applications", "estimators"},
     {"stages", "data_stages", "commands", "drift_stage"},
     {"cli", "__main__", "__init__"},
 ]

@@ -49,12 +49,14 @@ class Calibration:
     local: calibration.LocalC2ST | None
 
 
-def calibrate(posteriors: Posteriors, model: FlowModel, rows: Rows, *, local_pairs: int, seed: int) -> Calibration:
+def calibrate(
+    posteriors: Posteriors, model: FlowModel | None, rows: Rows, *, local_pairs: int, seed: int
+) -> Calibration:
     """All tests.
 
     Args:
         posteriors: samples at the first of the rows.
-        model: whose they are.
+        model: whose they are; only local C2ST asks for it.
         rows: from the prior, taking no part in training.
         local_pairs: from how many of the rows local C2ST learns; 0 leaves it out. It needs many more than there are
             dimensions, of x and y together, to see anything.
@@ -70,7 +72,7 @@ def calibrate(posteriors: Posteriors, model: FlowModel, rows: Rows, *, local_pai
         central=calibration.central_interval_coverage(samples, truth, LEVELS),
         contraction=calibration.contraction(samples, rows.x.std(axis=0, dtype=np.float64)),
         z_score=calibration.z_score(samples, truth),
-        local=_local(model, rows, pairs=local_pairs, seed=seed) if local_pairs else None,
+        local=_local(model, rows, pairs=local_pairs, seed=seed) if local_pairs and model is not None else None,
     )
 
 

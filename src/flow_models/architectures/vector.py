@@ -75,6 +75,7 @@ class VectorFlow:
         standardise: whether the first batch of training sets the scale of the data, as it does for the context.
         whiten: whether the first data also take away the correlations, among the elements of x and with the context;
             and those of the context for the networks.
+        aligned: whether what whitening gives keeps the axes of the elements, see ``Whiten``.
         seed: of the starting weights and of the orders of the elements.
         dtype: of everything but what lies inside the networks.
         compute_dtype: inside the networks.
@@ -89,6 +90,7 @@ class VectorFlow:
     support: Sequence[tuple[float | None, float | None]] | None = None
     standardise: bool = True
     whiten: bool = False
+    aligned: bool = False
     seed: int = 0
     dtype: tf.DType = tf.float32
     compute_dtype: tf.DType | None = None
@@ -129,7 +131,13 @@ class VectorFlow:
         if self.context_width is None:
             return Chain([*self._units(), *chain], name=name)
         network = self._context_network()
-        conditional = Conditional(Chain(chain), network=network, context_width=self.context_width, whiten=self.whiten)
+        conditional = Conditional(
+            Chain(chain),
+            network=network,
+            context_width=self.context_width,
+            whiten=self.whiten,
+            aligned=self.aligned,
+        )
         return Chain([*self._units(), conditional], name=name)
 
     def _units(self) -> list[FusedBijector]:
@@ -139,7 +147,8 @@ class VectorFlow:
             low, high = zip(*self.support, strict=True)
             units.append(Support(low=low, high=high, dtype=self.dtype))
         if self.whiten:
-            units.append(Whiten(event_shape=(self.features,), context_width=self.context_width, dtype=self.dtype))
+            shared = {"context_width": self.context_width, "aligned": self.aligned, "dtype": self.dtype}
+            units.append(Whiten(event_shape=(self.features,), **shared))
         elif self.standardise:
             units.append(Standardise(event_shape=(self.features,), dtype=self.dtype))
         return units

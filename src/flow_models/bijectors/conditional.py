@@ -26,6 +26,7 @@ class Conditional(FusedBijector):
         network: ``h``, maps ``[batch, context_width]`` to ``[batch, bijector.context_width]``.
         context_width: elements of the context.
         whiten: whether its elements lose their correlations too, not their units alone.
+        aligned: whether they then keep their axes, see ``Whiten``.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Conditional(FusedBijector):
         network: Network,
         context_width: int,
         whiten: bool = False,
+        aligned: bool = False,
         name: str = "conditional",
     ) -> None:
         super().__init__(
@@ -45,8 +47,10 @@ class Conditional(FusedBijector):
             name=name,
         )
         self._bijector, self._network = bijector, network
-        units = Whiten if whiten else Standardise
-        self._units = units(event_shape=(context_width,), dtype=bijector.dtype)
+        shape = (context_width,)
+        self._units: FusedBijector = Standardise(event_shape=shape, dtype=bijector.dtype)
+        if whiten:
+            self._units = Whiten(event_shape=shape, aligned=aligned, dtype=bijector.dtype)
 
     def forward_and_log_det(self, z: tf.Tensor, context: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
         """``x`` and its log-det."""

@@ -25,6 +25,9 @@ class Whiten(FusedBijector):
     the weights. Elements that move together, such as neighbours on a smooth profile, are hard for couplings, which
     see a half of them at a time; where x and c are jointly Gaussian, this alone is the exact posterior.
 
+    ``aligned`` turns the latents back to the axes of the elements, ``L = D V √λ Vᵀ`` ("ZCA-cor"): where elements hardly
+    move together the principal axes are any, and what each element does alone would be mixed.
+
     Shapes: ``[batch, n]`` to the same; context ``[batch, context_width]`` if there is one.
     """
 
@@ -33,6 +36,7 @@ class Whiten(FusedBijector):
         *,
         event_shape: tuple[int, ...],
         context_width: int | None = None,
+        aligned: bool = False,
         dtype: tf.DType = tf.float32,
         name: str = "whiten",
     ) -> None:
@@ -41,6 +45,7 @@ class Whiten(FusedBijector):
         )
         (width,) = event_shape
         known = context_width or 0
+        self._aligned = aligned
 
         def fixed(value: tf.Tensor, its_name: str) -> tf.Variable:
             return tf.Variable(tf.cast(value, dtype), trainable=False, name=its_name)
@@ -79,9 +84,10 @@ class Whiten(FusedBijector):
         # From the widest direction; what has no width keeps the unit of its columns.
         spread = np.sqrt(np.where(values > _LEAST_EIGENVALUE, values, 1))[::-1]
         vectors = vectors[:, ::-1]
+        back = vectors if self._aligned else np.eye(len(spread))
         self._mean.assign(tf.cast(mean, self.dtype))
-        self._out.assign(tf.cast(spread[:, None] * vectors.T * scale, self.dtype))
-        self._in.assign(tf.cast(vectors / scale[:, None] / spread, self.dtype))
+        self._out.assign(tf.cast(back @ (spread[:, None] * vectors.T * scale), self.dtype))
+        self._in.assign(tf.cast((vectors / scale[:, None] / spread) @ back.T, self.dtype))
         self._log_det.assign(tf.cast(np.log(scale).sum() + np.log(spread).sum(), self.dtype))
         return self.inverse_and_log_det(x, context)[0]
 

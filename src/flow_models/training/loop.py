@@ -6,7 +6,7 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from flow_models.data.atomic import complete_file
-from flow_models.errors import FlowModelsError
+from flow_models.errors import FlowModelsError, InterruptedTrainingError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.training.checkpoints import Checkpoints
@@ -52,7 +52,7 @@ class TrainingData:
         first: what the layers that normalise take their scales from, like a batch; None: the first batch.
     """
 
-    batches: Callable[[int, int], tf.data.Dataset]
+    batches: Callable[[int, int], Iterable[Batch]]
     steps_per_epoch: int
     holdout: np.ndarray | tuple[np.ndarray, np.ndarray]
     first: np.ndarray | tuple[np.ndarray, np.ndarray] | None = None
@@ -134,7 +134,20 @@ def train(
         )
     with replicas.losses_explained():
         stepper = Stepper(model, settings, seed=seed, xla=xla, replicas=replicas)
-        return _Run(stepper, data, settings, checkpoints, listeners).to_the_end(folder)
+        return train_with(stepper, data, settings, folder=folder, checkpoints=checkpoints, listeners=listeners)
+
+
+def train_with(
+    stepper: Stepper,
+    data: TrainingData,
+    settings: TrainSettings,
+    *,
+    folder: Path,
+    checkpoints: Path,
+    listeners: Sequence[Listener] = (),
+) -> Outcome:
+    """``train`` with a stepper at its start, to use again what was compiled for another run of its settings."""
+    return _Run(stepper, data, settings, checkpoints, listeners).to_the_end(folder)
 
 
 class _Run:
@@ -321,7 +334,7 @@ class _Run:
             self._save()
         if self._asked:
             own = self._interruption.requested
-            raise FlowModelsError(
+            raise InterruptedTrainingError(
                 f"{own.name if own else 'another worker was stopped'} at step {self._progress.step} of {self._total}: "
                 "saved; run again to continue from there"
             )

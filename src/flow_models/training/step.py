@@ -80,6 +80,11 @@ class Stepper(tf.Module):
         for vector in (self.weights, self.average, self.best):
             vector.assign(self._flat.read())
 
+    def restart(self) -> None:
+        """Forget the optimizer's moments, to train the model from other weights."""
+        for variable in self.optimizer.variables:
+            variable.assign(tf.zeros_like(variable))
+
     def share(self) -> None:
         """Give every replica what the chief holds."""
         vectors = [self.weights, self.average, self.best, *self.optimizer.variables]

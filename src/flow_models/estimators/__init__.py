@@ -1,0 +1,1 @@
+"""Flows with scikit-learn's face: anyone's arrays, anyone's simulator."""

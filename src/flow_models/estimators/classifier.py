@@ -1,0 +1,153 @@
+"""FlowClassifier: the class of a row from one density a class, by Bayes' rule."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, logsumexp, softmax
+from sklearn.base import ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from flow_models.estimators.base import FlowEstimator, varying
+from flow_models.estimators.fitting import Fitted, fit
+from flow_models.estimators.members import ensemble_sample
+from flow_models.estimators.units import Units
+
+SEPARATION = 4.0  # of the classes' means before training, in deviations
+SMOOTHING = 0.2  # more would blur classes into each other, whose spread is less than that of all rows
+PRIOR_SPREAD = 0.5  # of the logarithm of the temperature
+TEMPERATURES = (0.25, 8.0)
+
+
+class FlowClassifier(ClassifierMixin, FlowEstimator):
+    """Classes by Bayes' rule from exact densities: one invertible network, one latent mode a class.
+
+    The flow maps rows to latents, where each class is a Gaussian about a mean of its own (the IB-INN of Mackowiak,
+    Ardizzone et al. 2021), and learns ``p(x)`` and ``p(c | x)`` together. So it also knows how likely a row is under
+    any class (``score_samples``), and draws rows of a class. One temperature, from rows that were held out, makes
+    the probabilities mean what they say (Guo et al. 2017, section 4.2).
+
+    See ``FlowEstimator`` for the parameters.
+
+    Attributes:
+        classes_: the labels, sorted.
+        class_prior_: their shares in ``fit``.
+        temperature_: by which log-probabilities are divided.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
+        """Learn from rows ``(n, p)`` and their classes ``(n,)``, of any type.
+
+        Raises:
+            ValueError: if the rows are not finite numbers, or there are not two classes.
+        """
+        rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        check_classification_targets(labels)
+        self.classes_, codes = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:  # noqa: PLR2004
+            raise ValueError("the data contain only one class; a classifier needs two")
+        self.seed_ = self._new_seed()
+        counts = np.bincount(codes)
+        self.class_prior_ = counts / counts.sum()
+        self.units_ = units = Units.of(rows, self.support, seed=self.seed_)
+        width = varying(units)
+        of_class = np.eye(len(self.classes_), dtype=np.float32)[codes]
+
+        def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+            return units.to_flow(units.noisy(rows[which], rng))[0], of_class[which]
+
+        fitted = fit(
+            take,
+            len(rows),
+            self._recipe(len(rows), width).changed(smoothing=SMOOTHING),
+            options={"features": width},
+            base={
+                "kind": "class_means",
+                "y": width,
+                "shares": np.round(self.class_prior_, 6).tolist(),
+                "class_weight": float(width),
+                "separation": SEPARATION,
+            },
+            validation_fraction=self.validation_fraction,
+            max_seconds=self.max_seconds,
+            seed=self.seed_,
+        )
+        self._keep(fitted)
+        self.temperature_ = _temperature(fitted, units.to_flow(rows)[0], codes)
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
+        """The most probable class of each row, ``(n,)``."""
+        most = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[most]
+
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """``p(c | x)``, ``(n, classes)``, the mean of the flows'."""
+        rows = self._rows(X)
+        v, _ = self.units_.to_flow(rows)
+        each = [softmax(member.joint_log_prob(v) / self.temperature_, axis=1) for member in self.members_]
+        return np.mean(each, axis=0)
+
+    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """``log p(x)`` in nats, whatever the class, ``(n,)``: low for a row that belongs to none."""
+        rows = self._rows(X)
+        v, log_slope = self.units_.to_flow(rows)
+        each = [logsumexp(member.joint_log_prob(v), axis=1) for member in self.members_]
+        return logsumexp(each, axis=0) - np.log(len(each)) + log_slope
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        *,
+        label: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> NDArray[np.float64]:
+        """Draw rows ``(n_samples, p)`` of a class; of all by their shares if none is named.
+
+        Raises:
+            ValueError: if there is no such class.
+        """
+        check_is_fitted(self)
+        seed = self._seed_of(random_state)
+        if label is None:
+            codes = check_random_state(seed).choice(len(self.classes_), n_samples, p=self.class_prior_)
+        else:
+            known = np.flatnonzero(self.classes_ == label)
+            if not len(known):
+                raise ValueError(
+                    f"label: there is no class {label!r}; known: {', '.join(map(repr, self.classes_.tolist()))}"
+                )
+            codes = np.repeat(known, n_samples)
+        context = np.eye(len(self.classes_), dtype=np.float32)[codes]
+        return self.units_.from_flow(ensemble_sample(self.members_, n_samples, seed=seed, context=context))
+
+    def _learned(self) -> dict[str, Any]:
+        return {
+            "classes": self.classes_.tolist(),
+            "classes_dtype": self.classes_.dtype.str,
+            "class_prior": self.class_prior_.tolist(),
+            "temperature": self.temperature_,
+        }
+
+    def _recall(self, content: dict[str, Any]) -> None:
+        self.classes_ = np.array(content["classes"], dtype=np.dtype(content["classes_dtype"]))
+        self.class_prior_ = np.array(content["class_prior"])
+        self.temperature_ = float(content["temperature"])
+
+
+def _temperature(fitted: list[Fitted], v: NDArray[np.float32], codes: NDArray[np.int64]) -> float:
+    """That under which the rows that each flow has not seen are likeliest."""
+    joint = np.concatenate([each.member.joint_log_prob(v[each.held_out]) for each in fitted])
+    labels = np.concatenate([codes[each.held_out] for each in fitted])
+
+    def loss(log_temperature: float) -> float:
+        log_p = log_softmax(joint / np.exp(log_temperature), axis=1)[np.arange(len(labels)), labels]
+        # With few held-out rows all may be right, and no temperature would be low enough: a normal prior about 1.
+        return float(-log_p.sum() + 0.5 * (log_temperature / PRIOR_SPREAD) ** 2)
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))

@@ -1,0 +1,174 @@
+"""Compiled flows, one for all estimators of one shape; and the weights that make a flow a member of an ensemble."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from flow_models.model import DESCRIPTION, FlowModel
+from flow_models.settings import TrainSettings
+from flow_models.training.step import Stepper
+
+AT_ONCE = 2**15  # rows; the couplings' networks hold some hundreds of numbers for each
+KEPT = 32  # compiled flows
+Rows = NDArray[np.float32]
+
+
+class Machine:
+    """A flow of one shape with all that TensorFlow compiles for it, whoever's weights it holds.
+
+    To trace a training step takes a second, and most fits of small tables take less. Estimators hold
+    weights as arrays, so that they can be copied and pickled, and lend them to the machine of their shape.
+
+    Args:
+        key: what the flow is made of, as ``key_of`` gives it.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._made_of = json.loads(key)
+        self.model = FlowModel(**self._made_of)
+        self._lock = threading.RLock()
+        self._held: Sequence[NDArray[Any]] | None = None
+        self._steppers: dict[tuple[float, ...], Stepper] = {}
+
+    @contextmanager
+    def holding(self, weights: Sequence[NDArray[Any]]) -> Iterator[FlowModel]:
+        """The model with these weights, for one thread at a time."""
+        with self._lock:
+            if self._held is not weights:
+                for variable, value in zip(self.model.variables, weights, strict=True):
+                    variable.assign(value)
+                self._held = weights
+            yield self.model
+
+    @contextmanager
+    def training(self, settings: TrainSettings, *, seed: int) -> Iterator[Stepper]:
+        """A stepper at its start, the networks' weights drawn by ``seed``; only the orders of elements are shared."""
+        options = {**self._made_of["options"], "seed": seed}
+        fresh = FlowModel(**{**self._made_of, "options": options})
+        kind = (settings.clip_norm, settings.weight_decay, settings.averaging)
+        with self.holding([each.numpy() for each in fresh.variables]):
+            self._held = None
+            if kind not in self._steppers:
+                self._steppers[kind] = Stepper(self.model, settings, seed=0)
+            stepper = self._steppers[kind]
+            stepper.restart()
+            yield stepper
+
+    def weights(self) -> list[NDArray[np.float32]]:
+        """A copy of those that the model holds."""
+        return [each.numpy() for each in self.model.variables]
+
+
+@lru_cache(maxsize=KEPT)
+def machine(key: str) -> Machine:
+    """The one of this shape."""
+    return Machine(key)
+
+
+def key_of(architecture: str, options: dict[str, Any], base: dict[str, Any]) -> str:
+    """What a flow is made of, as text."""
+    return json.dumps({"architecture": architecture, "options": options, "base": base}, sort_keys=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A trained flow.
+
+    Attributes:
+        key: what it is made of.
+        weights: of the model's variables, in their order.
+    """
+
+    key: str
+    weights: list[NDArray[np.float32]]
+
+    def log_prob(self, v: Rows, context: Rows | None = None) -> NDArray[np.float64]:
+        """``log p(v)``, or given the context, in nats, ``(n,)``."""
+        return self._apply("log_prob", v, context)
+
+    def joint_log_prob(self, v: Rows) -> NDArray[np.float64]:
+        """``log p(v, c)`` of every class in nats, ``(n, classes)``."""
+        return self._apply("joint_log_prob", v, None)
+
+    def encode(self, v: Rows) -> NDArray[np.float64]:
+        """The latents, ``(n, p)``."""
+        return self._apply("encode", v, None)
+
+    def decode(self, z: Rows) -> NDArray[np.float64]:
+        """Rows from latents, ``(n, p)``."""
+        return self._apply("decode", z, None)
+
+    def sample(self, number: int, *, seed: int, context: Rows | None = None) -> NDArray[np.float64]:
+        """Draw ``(number, p)``, one for each row of the context if there is one."""
+        with machine(self.key).holding(self.weights) as model:
+            parts = []
+            for part, start in enumerate(range(0, number, AT_ONCE)):
+                stop = min(start + AT_ONCE, number)
+                own = int(np.random.SeedSequence([seed, part]).generate_state(1)[0] >> 1)
+                rows = None if context is None else context[start:stop]
+                parts.append(np.asarray(model.sample(stop - start, context=rows, seed=own), np.float64))
+        return np.concatenate(parts) if parts else np.empty((0, model.dimensions))
+
+    def sample_alike(self, number: int, *, seed: int, context: Rows) -> NDArray[np.float64]:
+        """Draw ``(n, number, p)``, as many at each row of the context, all from the same latents."""
+        width = json.loads(self.key)["options"]["features"]
+        noise = np.random.default_rng(seed).standard_normal((number, width)).astype(np.float32)
+        latents, rows = np.tile(noise, (len(context), 1)), np.repeat(context, number, axis=0)
+        return self._apply("decode", latents, rows).reshape(len(context), number, width)
+
+    def save(self, folder: Path) -> None:
+        """As ``FlowModel.save`` writes it."""
+        with machine(self.key).holding(self.weights) as model:
+            model.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Member:
+        """What ``save`` wrote.
+
+        Raises:
+            FlowModelsError: if the folder holds no model, or a damaged one.
+        """
+        model = FlowModel.load(folder)
+        made_of = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        key = key_of(made_of["architecture"], made_of["options"], made_of["base"])
+        return cls(key, [each.numpy() for each in model.variables])
+
+    def _apply(self, function: str, rows: Rows, context: Rows | None) -> NDArray[np.float64]:
+        with machine(self.key).holding(self.weights) as model:
+            parts = [slice(start, start + AT_ONCE) for start in range(0, len(rows), AT_ONCE)]
+            call = getattr(model, function)
+            given = [] if context is None else [context]
+            return np.concatenate(
+                [np.asarray(call(*(tf.constant(each[part]) for each in (rows, *given))), np.float64) for part in parts]
+            )
+
+
+def ensemble_log_prob(members: Sequence[Member], v: Rows, context: Rows | None = None) -> NDArray[np.float64]:
+    """``log (1/k Σ p_k(v))``: the mean of the members' densities, ``(n,)``."""
+    each = np.stack([member.log_prob(v, context) for member in members])
+    return np.asarray(np.logaddexp.reduce(each, axis=0) - np.log(len(members)))
+
+
+def ensemble_sample(
+    members: Sequence[Member], number: int, *, seed: int, context: Rows | None = None
+) -> NDArray[np.float64]:
+    """Draw ``(number, p)`` from the mean of the members' densities: each row from a member by lot."""
+    own = np.random.default_rng(seed).integers(len(members), size=number)
+    drawn = np.empty((number, json.loads(members[0].key)["options"]["features"]))
+    for index, member in enumerate(members):
+        which = np.flatnonzero(own == index)
+        if len(which):
+            rows = member.sample(len(which), seed=seed + index, context=None if context is None else context[which])
+            drawn[which] = rows
+    return drawn

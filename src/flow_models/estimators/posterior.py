@@ -1,0 +1,192 @@
+"""FlowPosterior: what observations tell of parameters, learned once for all observations."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from flow_models.applications.posterior import Posteriors
+from flow_models.applications.posterior_measures import calibrate, measures
+from flow_models.data.tables import Rows
+from flow_models.estimators.base import FlowEstimator, varying
+from flow_models.estimators.fitting import fit
+from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
+from flow_models.estimators.simulations import DrawPrior, Simulate, simulate_pairs, tell_of_failures
+from flow_models.estimators.units import Units
+from flow_models.evaluation.novelty import Seen
+
+MEAN_OF = 200  # samples for a posterior mean
+
+
+class FlowPosterior(RegressorMixin, FlowEstimator):
+    """The posterior of parameters given observations, by a conditional flow (neural posterior estimation).
+
+    Fitted to pairs of a simulator, parameters drawn from the prior and what was observed of them, it answers for any
+    observation at once: samples, exact and normalised log-densities, means. With ``support`` the flow is carried onto
+    the prior's bounds, so that no sample lies outside and none is thrown away.
+
+    ``support`` is that of the parameters; see ``FlowEstimator`` for it and the other parameters.
+
+    References:
+        Papamakarios & Murray 2016, "Fast ε-free inference of simulation models"; Greenberg, Nonnenmacher & Macke
+        2019; Durkan et al. 2019 for the flow.
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
+        """Learn from observations ``(n, m)`` and the parameters ``(n, p)`` or ``(n,)`` that caused them.
+
+        Raises:
+            ValueError: if a number is not finite, a parameter lies outside its support, or nothing varies.
+        """
+        observed, parameters = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, ensure_min_samples=2
+        )
+        self.one_parameter_ = parameters.ndim == 1
+        theta = parameters.reshape(len(parameters), -1).astype(np.float64)
+        self.seed_ = self._new_seed()
+        self.units_ = units = Units.of(theta, self.support, seed=self.seed_)
+        self.observation_units_ = context_units = Units.of(observed, None, seed=self.seed_, ties=False)
+        self.seen_ = Seen.of(observed)
+        width, known = varying(units), varying(context_units)
+
+        def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+            v = units.to_flow(units.noisy(theta[which], rng))[0]
+            return v, context_units.to_flow(observed[which])[0]
+
+        self._keep(
+            fit(
+                take,
+                len(theta),
+                self._recipe(len(theta), width, known),
+                options={"features": width, "context_width": known},
+                validation_fraction=self.validation_fraction,
+                max_seconds=self.max_seconds,
+                seed=self.seed_,
+            )
+        )
+        return self
+
+    def fit_simulator(
+        self, simulate: Simulate, draw_prior: DrawPrior, num_simulations: int, *, n_jobs: int | None = None
+    ) -> Self:
+        """Draw from the prior, simulate in ``n_jobs`` processes and fit; failed simulations are counted and left out.
+
+        Args:
+            simulate: ``simulate(parameters, rng)`` gives observations ``(n, m)`` of parameters ``(n, p)``.
+            draw_prior: ``draw_prior(number, rng)`` gives parameters ``(number, p)``.
+            num_simulations: how many.
+            n_jobs: processes, as joblib counts them; None for this one alone.
+        """
+        simulated = simulate_pairs(simulate, draw_prior, num_simulations, seed=self._new_seed(), n_jobs=n_jobs)
+        tell_of_failures(simulated)
+        self.failed_simulations_ = simulated.failed
+        return self.fit(simulated.observations, simulated.parameters)
+
+    def sample(
+        self, x: ArrayLike, num_samples: int = 1000, *, random_state: int | np.random.RandomState | None = None
+    ) -> NDArray[np.float64]:
+        """Samples of the posterior at one observation ``(m,)``, ``(num_samples, p)``; at k of them, one set each.
+
+        Warns of an observation outside of anything seen in training.
+
+        Returns:
+            ``(num_samples, p)`` for x of ``(m,)``; ``(k, num_samples, p)`` for ``(k, m)``.
+        """
+        rows, one = self._observations(x)
+        context = np.repeat(self.observation_units_.to_flow(rows)[0], num_samples, axis=0)
+        v = ensemble_sample(self.members_, len(context), seed=self._seed_of(random_state), context=context)
+        samples = self.units_.from_flow(v).reshape(len(rows), num_samples, -1)
+        return samples[0] if one else samples
+
+    def log_prob(self, x: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:  # noqa: N803 - parameters, by row
+        """``log p(Y | x)`` in nats, ``(n,)``, of parameters ``(n, p)`` at one observation ``(m,)`` or at ``(n, m)``."""
+        rows, _ = self._observations(x)
+        theta = np.asarray(check_array(Y, dtype=np.float64, ensure_2d=False))
+        theta = theta.reshape(-1, len(self.units_.varies))
+        if len(rows) not in (1, len(theta)):
+            raise ValueError(f"{len(rows)} observations and {len(theta)} parameters do not belong together")
+        v, log_slope = self.units_.to_flow(theta)
+        context = np.broadcast_to(self.observation_units_.to_flow(rows)[0], (len(v), self.observation_units_.columns))
+        return ensemble_log_prob(self.members_, v, context) + log_slope
+
+    def predict(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
+        """The posterior mean at each observation ``(n, m)``: ``(n, p)``, or ``(n,)`` if fitted to ``(n,)``."""
+        rows = self._rows(X)
+        context = self.observation_units_.to_flow(rows)[0]
+        # The same draws for every observation: a row's mean then depends on no other row.
+        means = np.zeros((len(rows), len(self.units_.varies)))
+        each = -(-MEAN_OF // len(self.members_))
+        for index, member in enumerate(self.members_):
+            v = member.sample_alike(each, seed=self.seed_ + index, context=context)
+            samples = self.units_.from_flow(v.reshape(-1, v.shape[-1]), snap=False).reshape(len(rows), each, -1)
+            means += samples.mean(axis=1) / len(self.members_)
+        return means[:, 0] if self.one_parameter_ else means
+
+    def calibrate(
+        self, simulate: Simulate, draw_prior: DrawPrior, n: int = 300, *, draws: int = 200, seed: int = 0
+    ) -> dict[str, Any]:
+        """Is the posterior right? Rank, coverage and region tests over n fresh simulations whose truth is known.
+
+        Args:
+            simulate: as in ``fit_simulator``.
+            draw_prior: likewise.
+            n: simulations.
+            draws: posterior samples at each.
+            seed: of all; another one than that of the training.
+
+        Returns:
+            ``coverage_error``, ``sbc`` (which parameters leave the simultaneous 95 % band), ``hpd_p_value``,
+            ``tarp_p_value``, ``contraction`` …, as ``evaluation.calibration`` defines them.
+        """
+        check_is_fitted(self)
+        simulated = simulate_pairs(simulate, draw_prior, n, seed=seed)
+        tell_of_failures(simulated)
+        y, truth = simulated.observations, simulated.parameters
+        samples = self.sample(y, draws, random_state=seed)
+        flat = samples.reshape(-1, samples.shape[-1])
+        posteriors = Posteriors(
+            x=samples,
+            truth=truth,
+            y=y,
+            log_prob=self.log_prob(np.repeat(y, draws, axis=0), flat).reshape(len(y), draws),
+            log_prob_truth=self.log_prob(y, truth),
+        )
+        rows = Rows(x=truth.astype(np.float32), noise=np.empty((len(y), 0), np.float32), y=y.astype(np.float32))
+        found = calibrate(posteriors, None, rows, local_pairs=0, seed=seed)
+        return measures(found, [f"parameter_{index}" for index in range(truth.shape[1])])
+
+    def __sklearn_tags__(self) -> Tags:
+        """Several parameters are several targets."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _observations(self, x: ArrayLike) -> tuple[NDArray[Any], bool]:
+        """As rows, and whether it was one; with a warning if some lie outside of what was seen in training."""
+        check_is_fitted(self)
+        one = np.ndim(x) == 1
+        rows = self._rows(np.asarray(x)[None] if one else x)
+        names = getattr(self, "feature_names_in_", [f"column {index}" for index in range(self.n_features_in_)])
+        found = self.seen_.warnings(rows, [str(name) for name in names])
+        if found:
+            more = f" (and {len(found) - 1} others of {len(rows)})" if len(found) > 1 else ""
+            warnings.warn(found[0] + more, stacklevel=3)
+        return rows, one
+
+    def _learned(self) -> dict[str, Any]:
+        return {
+            "observation_units": self.observation_units_.to_json(),
+            "seen": self.seen_.to_json(),
+            "one_parameter": self.one_parameter_,
+        }
+
+    def _recall(self, content: dict[str, Any]) -> None:
+        self.observation_units_ = Units.from_json(content["observation_units"])
+        self.seen_ = Seen.from_json(content["seen"])
+        self.one_parameter_ = content["one_parameter"]

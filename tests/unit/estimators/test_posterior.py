@@ -1,0 +1,103 @@
+"""FlowPosterior: inside the prior's bounds, normalised, calibrated, and honest about what it has not seen."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import flow_models as fm
+from tests.unit.estimators.tiny import TINY, expected_failures
+
+
+@parametrize_with_checks([fm.FlowPosterior(**TINY)], expected_failed_checks=expected_failures)
+def test_it_keeps_scikit_learns_conventions(estimator, check):
+    check(estimator)
+
+
+def draw_prior(number, rng):
+    return rng.uniform(-1, 1, (number, 2))
+
+
+def simulate(theta, rng):
+    return theta + 0.3 * rng.normal(size=theta.shape)
+
+
+def simulate_badly(theta, rng):
+    if (theta[:, 0] > 0.9).any():
+        raise ValueError("the simulator cannot do that")
+    return np.where(theta[:, :1] < -0.9, np.nan, simulate(theta, rng))
+
+
+@pytest.fixture(scope="module")
+def posterior():
+    chosen = TINY | {"layers": 4, "hidden": 32, "max_iter": 600, "support": (-1, 1)}
+    return fm.FlowPosterior(**chosen).fit_simulator(simulate, draw_prior, 4000)
+
+
+def test_one_observation_gives_a_table_of_samples_and_several_one_each(posterior):
+    assert posterior.sample([0.1, 0.2], 50).shape == (50, 2)
+    assert posterior.sample([[0.1, 0.2], [0.3, 0.4], [0, 0]], 50).shape == (3, 50, 2)
+
+
+def test_no_sample_lies_outside_of_the_prior(posterior):
+    assert (abs(posterior.sample([1.1, -1.1], 5000)) < 1).all()
+    assert (posterior.log_prob([0.5, 0.5], [[1.5, 0.0]]) == -np.inf).all()
+
+
+def test_the_posterior_is_the_true_one(posterior):
+    """A normal about the observation, cut off at the prior's bounds."""
+    grid = np.linspace(-1, 1, 2001)
+    weight = np.exp(-0.5 * ((grid - 0.8) / 0.3) ** 2)
+    mean = (grid * weight).sum() / weight.sum()
+    samples = posterior.sample([0.8, 0.0], 4000)
+    # One small flow: a third of the true deviations, 0.21 and 0.3, is what it may be off.
+    assert samples.mean(axis=0) == pytest.approx([mean, 0], abs=0.07)
+    assert samples.std(axis=0) == pytest.approx([0.21, 0.3], abs=0.07)
+    assert posterior.predict([[0.8, 0.0]])[0] == pytest.approx([mean, 0], abs=0.08)
+
+
+def test_its_density_integrates_to_one(posterior):
+    line = np.linspace(-1, 1, 401)[1:-1]
+    x, y = np.meshgrid(line, line)
+    values = np.exp(posterior.log_prob([0.9, -0.5], np.column_stack([x.ravel(), y.ravel()]))).reshape(x.shape)
+    assert np.trapezoid(np.trapezoid(values, line, axis=1), line) == pytest.approx(1, abs=0.02)
+
+
+def test_calibration_is_reported_in_one_call(posterior):
+    report = posterior.calibrate(simulate, draw_prior, n=200, draws=100, seed=1)
+    assert report["coverage_error"] < 0.06
+    assert report["sbc"]["parameters_outside_jointly"] == 0
+    assert set(report["contraction"]) == {"parameter_0", "parameter_1"}
+
+
+def test_an_observation_unlike_all_seen_is_warned_of(posterior):
+    with pytest.warns(UserWarning, match="as far from the middle of the training data"):
+        posterior.sample([9.0, 0.0], 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        posterior.sample([0.0, 0.0], 5)
+
+
+@pytest.mark.parametrize("jobs", [None, 2])
+def test_failed_simulations_are_counted_and_left_out(jobs):
+    with pytest.warns(UserWarning, match=r"of 300 simulations failed and are left out \(ValueError: the simulator"):
+        posterior = fm.FlowPosterior(**TINY).fit_simulator(simulate_badly, draw_prior, 300, n_jobs=jobs)
+    assert 10 < posterior.failed_simulations_ < 70
+
+
+def test_a_simulator_that_never_works_is_an_error():
+    with pytest.raises(ValueError, match="20 of 20 simulations failed"):
+        fm.FlowPosterior(**TINY).fit_simulator(lambda theta, _: np.full_like(theta, np.nan), draw_prior, 20)
+
+
+def test_a_saved_posterior_answers_as_before(posterior, tmp_path):
+    posterior.save(tmp_path / "posterior")
+    again = fm.FlowPosterior.load(tmp_path / "posterior")
+    theta = np.array([[0.1, 0.2], [0.3, -0.4]])
+    np.testing.assert_allclose(again.log_prob([0.2, 0.2], theta), posterior.log_prob([0.2, 0.2], theta), rtol=1e-4)
+    np.testing.assert_allclose(again.sample([0.2, 0.2], 5), posterior.sample([0.2, 0.2], 5), rtol=1e-4)
+    with pytest.warns(UserWarning, match="extrapolation"):
+        again.sample([9.0, 0.0], 5)
