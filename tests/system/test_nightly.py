@@ -12,6 +12,7 @@ from tests.system.nightly import Nights, started_stack, tell
 from tests.system.project import Project
 
 
+@pytest.mark.story
 @pytest.mark.timeout(2400)  # four nights, on a machine that is busy with other things
 def test_new_images_are_promoted_and_neither_poison_nor_noise_changes_the_champion(tmp_path: Path) -> None:
     try:
