@@ -124,9 +124,9 @@ def test_shards_of_a_killed_run_are_never_taken_for_whole_ones(tmp_path: Path) -
     described(tmp_path, local)
     before = shard(tmp_path, local)
     program = (
-        "import sys, time; from pathlib import Path; from flow_models.data import manifest, packing, shards, sources\n"
-        "read, decode = manifest.read_manifest(Path(sys.argv[1])), packing.decode\n"
-        "packing.decode = lambda *of: time.sleep(0.1) or decode(*of)\n"
+        "import sys, time; from pathlib import Path; from flow_models.data import manifest, pixels, shards, sources\n"
+        "read, decode = manifest.read_manifest(Path(sys.argv[1])), pixels.decode\n"
+        "pixels.decode = lambda *of: time.sleep(0.1) or decode(*of)\n"
         f"shards.write_shards(read, sources.open_source(sys.argv[2]), Path(sys.argv[3]), **{OPTIONS | {'seed': 1}})\n"
     )
     run = subprocess.Popen([sys.executable, "-c", program, str(manifest), local, str(tmp_path / "shards")])
