@@ -56,13 +56,18 @@ def test_training_sees_the_same_batches_from_s3_and_from_a_folder(s3: S3Server, 
     assert load_split(tmp_path / "stored", "val").keys.tolist() == load_split(tmp_path / "local", "val").keys.tolist()
 
 
-def test_what_is_there_already_is_not_sent_again(s3: S3Server, write: Write) -> None:
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_what_is_there_already_is_not_sent_again(
+    s3: S3Server, tmp_path: Path, write: Write, *, forgotten: bool
+) -> None:
     index = write(PLACE)
     before = stored(s3)
     names = {f"some/where/{file.sha256}.tfrecord" for split in index.splits.values() for file in split.files}
     assert set(before) == names
     s3.client.delete_object(Bucket="prepared", Key=min(names))
     s3.client.put_object(Bucket="prepared", Key=max(names), Body=b"half")
+    if forgotten:
+        (tmp_path / "stored/index.json").unlink()
     assert write(PLACE) == index
     after = stored(s3)
     assert [name for name in names if before[name] == after[name]] == [sorted(names)[1]]
