@@ -79,7 +79,7 @@ def test_a_bucket_that_does_not_exist_is_named(registered: Project, s3: S3Server
         in refused(registered, "dvc", "repro", "register@image_anomaly").text
     )
     assert the_line(refused(registered, "flow-models", "data", "manifest")) == (
-        "error: s3://nowhere: no such bucket; correct data.source"
+        "error: s3://nowhere: no such bucket; correct its name in params.yaml"
     )
 
 
