@@ -18,7 +18,8 @@ KEPT = Path("references")
 
 def registered(client: MlflowClient, manifest: str) -> Version:
     made_from = Provenance(source="data", commit="abc", lock="1", data="2", manifest=manifest, shards="4")
-    return Version(number=1, run_id=log_run(client, Settings(), made_from, tags={}), tags={}, metrics={})
+    run = log_run(client, Settings(), made_from, tags={})
+    return Version(number=1, run_id=run, application="image_anomaly", tags={}, metrics={})
 
 
 def test_a_version_keeps_the_manifest_of_its_images(client: MlflowClient, project: Path) -> None:
