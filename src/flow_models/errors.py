@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class FlowModelsError(Exception):
     """Bad input, found at the boundary before work starts.
@@ -21,3 +24,22 @@ class UnavailableError(FlowModelsError):
 
 class InterruptedTrainingError(FlowModelsError):
     """Training was asked to stop, and left a checkpoint to continue from."""
+
+
+@contextmanager
+def extra_named(what: str) -> Iterator[None]:
+    """Say in one line how to get a package of the pipeline that the base installation does not bring.
+
+    Args:
+        what: needs it.
+
+    Raises:
+        FlowModelsError: if the block imports a package that is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("flow_models"):
+            raise
+        remedy = "pip install 'flow-models[pipeline]'"
+        raise FlowModelsError(f"{what}: needs {error.name}, which is not installed; {remedy}") from None

@@ -11,9 +11,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from flow_models.applications.posterior import Posteriors
-from flow_models.applications.posterior_measures import calibrate, measures
-from flow_models.data.tables import Rows
+from flow_models.errors import extra_named
 from flow_models.estimators.base import FlowEstimator, varying
 from flow_models.estimators.fitting import fit
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
@@ -143,7 +141,14 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         Returns:
             ``coverage_error``, ``sbc`` (which parameters leave the simultaneous 95 % band), ``hpd_p_value``,
             ``tarp_p_value``, ``contraction`` …, as ``evaluation.calibration`` defines them.
+
+        Raises:
+            FlowModelsError: if the packages of the pipeline are not installed.
         """
+        with extra_named("FlowPosterior.calibrate"):
+            from flow_models.applications.posterior import Posteriors
+            from flow_models.applications.posterior_measures import calibrate, measures
+            from flow_models.data.tables import Rows
         check_is_fitted(self)
         simulated = simulate_pairs(simulate, draw_prior, n, seed=seed)
         tell_of_failures(simulated)
