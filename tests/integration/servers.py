@@ -11,7 +11,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
 import requests
+
+from deploy.stack.postgres import find_binaries
+from flow_models.errors import FlowModelsError
 
 START_SECONDS = 180
 END_SECONDS = 15
@@ -22,6 +26,14 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+def skip_without_postgresql() -> None:
+    """Skip the test that asks, with the reason, where there is no PostgreSQL."""
+    try:
+        find_binaries()
+    except FlowModelsError as missing:
+        pytest.skip(str(missing))
 
 
 @contextmanager

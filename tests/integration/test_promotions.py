@@ -13,11 +13,11 @@ import pytest
 from mlflow import MlflowClient
 
 from deploy.stack import processes
-from deploy.stack.postgres import Postgres, find_binaries
+from deploy.stack.postgres import Postgres
 from flow_models.errors import FlowModelsError
 from flow_models.registry import history
 from flow_models.registry.promotion import champion_and_place, promote, promote_after, rollback, status
-from tests.integration.servers import free_port, running
+from tests.integration.servers import free_port, running, skip_without_postgresql
 
 TWENTY = range(2, 22)  # the versions; version 1 is champion
 
@@ -25,10 +25,7 @@ TWENTY = range(2, 22)  # the versions; version 1 is champion
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The address of an MLflow server over PostgreSQL; not in pytest's folder, where PostgreSQL's user may not go."""
-    try:
-        find_binaries()
-    except FlowModelsError as missing:
-        pytest.skip(str(missing))
+    skip_without_postgresql()
     home, port = Path(tempfile.mkdtemp()), free_port()
     home.chmod(0o755)
     postgres = Postgres(home, free_port())

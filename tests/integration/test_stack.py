@@ -20,10 +20,9 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from deploy.stack.postgres import Postgres, find_binaries
+from deploy.stack.postgres import Postgres
 from deploy.stack.services import NAMES, Ports, Stack
-from flow_models.errors import FlowModelsError
-from tests.integration.servers import free_port
+from tests.integration.servers import free_port, skip_without_postgresql
 
 CLONE = Path(__file__).resolve().parents[2]
 
@@ -44,10 +43,7 @@ def command(what: str, home: Path, ports: Ports | None = None) -> subprocess.Com
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """Not pytest's folder, which only its owner may enter: PostgreSQL of a root runs as somebody else."""
-    try:
-        find_binaries()
-    except FlowModelsError as missing:
-        pytest.skip(str(missing))
+    skip_without_postgresql()
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.stack.postgres import find_binaries
-from flow_models.errors import FlowModelsError
+from tests.integration.servers import skip_without_postgresql
 from tests.system.nightly import Nights, started_stack, tell
 from tests.system.project import Project
 
@@ -15,10 +14,7 @@ from tests.system.project import Project
 @pytest.mark.story
 @pytest.mark.timeout(2400)  # four nights, on a machine that is busy with other things
 def test_new_images_are_promoted_and_neither_poison_nor_noise_changes_the_champion(tmp_path: Path) -> None:
-    try:
-        find_binaries()
-    except FlowModelsError as missing:
-        pytest.skip(str(missing))
+    skip_without_postgresql()
     project = Project.create(tmp_path / "project")
     with started_stack() as stack:
         story = tell(Nights(stack, project, print), project, print)

@@ -13,7 +13,7 @@ PACKAGE = PROJECT / "src/flow_models"
 
 # Each floor imports only from floors below it; what stands in one line shares a floor.
 FLOORS = [
-    {"errors", "settings"},
+    {"errors", "seeds", "settings"},
     {"bijectors", "partition", "report", "data", "console", "simulators"},
     {"architectures", "base", "statistics"},
     {"model", "validation"},

@@ -18,6 +18,7 @@ from flow_models.data.atomic import complete_file, complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.report.figures import image_sheets
 from flow_models.report.theme import png
+from flow_models.seeds import seed_of
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
@@ -160,7 +161,7 @@ def _drawn(
         count = min(size, number - start)
         context = None if numbers is None else one_hot(numbers[start : start + count], len(model.about["classes"]))
         # A batch has a seed of its own, which the whole run's seed and its place decide.
-        own = int(np.random.SeedSequence([seed, start]).generate_state(1)[0] >> 1)
+        own = seed_of(seed, start)
         yield np.asarray(model.sample(count, context=context, seed=own, temperature=temperature, truncation=truncation))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flow_models.applications.image_scores import examine
+from flow_models.applications.image_scores import examine_all
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise
 
 if TYPE_CHECKING:
@@ -56,11 +56,8 @@ def outlier_p_values(
     model: FlowModel, score: OutlierScore, images: NDArray[np.uint8], *, batch_size: int
 ) -> NDArray[np.float64]:
     """How odd the model's own outlier score finds each image among the inliers that calibrated it, ``(n,)``."""
-    parts = [
-        score.p_values(examine(model, images[start : start + batch_size], noise_seed=score.noise_seed))
-        for start in range(0, len(images), batch_size)
-    ]
-    return np.concatenate([np.zeros(0), *parts])
+    seen = examine_all(model, images, noise_seed=score.noise_seed, batch_size=batch_size, title="score recent images")
+    return score.p_values(seen)
 
 
 def some_of(rows: pd.DataFrame, number: int) -> pd.DataFrame:

@@ -15,8 +15,9 @@ from flow_models.data.pipeline import Split, load_split
 from flow_models.data.shards import read_index
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.compressors import compressed_bits
+from flow_models.evaluation.conformal import p_values
 from flow_models.evaluation.likelihood import dequantise
-from flow_models.evaluation.outlier_score import CODEC, OutlierScore
+from flow_models.evaluation.outlier_score import CODEC, DEFAULT, OutlierScore
 from flow_models.settings import SHARDS, Settings
 
 if TYPE_CHECKING:
@@ -129,12 +130,19 @@ def examine(model: FlowModel, images: NDArray[np.uint8], *, noise_seed: int) -> 
     return {**dict(zip(model.statistic_names, values.T, strict=True)), "compressor_bits": bits}
 
 
+def examine_all(
+    model: FlowModel, images: NDArray[np.uint8], *, noise_seed: int, batch_size: int, title: str
+) -> dict[str, NDArray[np.float64]]:
+    """``examine`` of many images, ``batch_size`` at a time, with a bar of that title."""
+    starts = tqdm(range(0, len(images), batch_size), desc=title, unit="batch", disable=None, leave=False)
+    batches = [examine(model, images[at : at + batch_size], noise_seed=noise_seed) for at in starts]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
 def _examined(settings: Settings, model: FlowModel, images: Split, *, name: str) -> dict[str, NDArray[np.float64]]:
-    """``examine`` in batches of ``evaluate.batch_size``, refusing images without a finite density."""
+    """``examine_all`` of images of the shards, refusing those without a finite density."""
     size, count = settings.evaluate.batch_size, len(images.images)
-    starts = tqdm(range(0, count, size), desc=f"score {name}", unit="batch", disable=None, leave=False)
-    batches = [examine(model, images.images[at : at + size], noise_seed=settings.seed) for at in starts]
-    values = {each: np.concatenate([batch[each] for batch in batches]) for each in batches[0]}
+    values = examine_all(model, images.images, noise_seed=settings.seed, batch_size=size, title=f"score {name}")
     finite = np.isfinite(values["log_prob"])
     if not finite.all():
         raise FlowModelsError(
@@ -147,7 +155,8 @@ def _examined(settings: Settings, model: FlowModel, images: Split, *, name: str)
 
 def _scored(settings: Settings, model: FlowModel, score: OutlierScore, images: Split, *, name: str) -> ScoredSet:
     statistics = _examined(settings, model, images, name=name)
-    return ScoredSet(images, statistics["log_prob"], score.scores(statistics), score.p_values(statistics))
+    scores = score.scores(statistics)
+    return ScoredSet(images, statistics["log_prob"], scores, p_values(score.calibration, scores[DEFAULT]))
 
 
 def _digest(seed: int, key: str) -> bytes:

@@ -22,7 +22,7 @@ from flow_models.data.manifest import passed_over
 from flow_models.data.parallel import ordered_map
 from flow_models.data.sources import Source, open_source
 from flow_models.errors import FlowModelsError
-from flow_models.evaluation.conformal import benjamini_hochberg
+from flow_models.evaluation.conformal import benjamini_hochberg, p_values
 from flow_models.evaluation.outlier_score import DEFAULT, SCORES, OutlierScore
 
 if TYPE_CHECKING:
@@ -152,12 +152,8 @@ def _rows(
 def _scores(model: FlowModel, score: OutlierScore, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float64]]:
     if not len(images):
         return {name: np.zeros(0) for name in (*SCORES, "score", "p_value")}
-    statistics = examine(model, images, noise_seed=score.noise_seed)
-    return {
-        **score.scores(statistics),
-        "score": score.score(statistics),
-        "p_value": score.p_values(statistics),
-    }
+    scores = score.scores(examine(model, images, noise_seed=score.noise_seed))
+    return {**scores, "score": scores[DEFAULT], "p_value": p_values(score.calibration, scores[DEFAULT])}
 
 
 def _batched(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

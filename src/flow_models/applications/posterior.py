@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from flow_models.data.tables import Rows
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.novelty import Seen
+from flow_models.seeds import seed_of
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
@@ -104,7 +105,7 @@ def draw(
     for part, start in enumerate(range(0, len(samples), AT_ONCE)):
         which = np.arange(start, min(start + AT_ONCE, len(samples)))
         # Parts of one size would all get the same noise from one seed.
-        own = int(np.random.SeedSequence([seed, part]).generate_state(1)[0] >> 1)
+        own = seed_of(seed, part)
         samples[which] = model.sample(len(which), context=y[which // number], seed=own, temperature=temperature)
     return samples.reshape(len(y), number, model.dimensions)
 

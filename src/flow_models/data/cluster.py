@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import PIL
 
+from flow_models.data.parallel import cores
 from flow_models.errors import FlowModelsError, UnavailableError
 
 Item = TypeVar("Item")
@@ -114,11 +115,10 @@ def open_workers(cluster: str | None) -> Iterator[Workers]:
     if cluster is None:
         yield Workers()
     elif cluster == LOCAL:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         # Not fork: this process has threads, and TensorFlow.
-        pool = ProcessPoolExecutor(cores, mp_context=get_context("spawn"), initializer=_end_with_parent)
+        pool = ProcessPoolExecutor(cores(), mp_context=get_context("spawn"), initializer=_end_with_parent)
         try:
-            yield Workers(pool, count=cores, name=cluster)
+            yield Workers(pool, count=cores(), name=cluster)
         finally:
             pool.shutdown(cancel_futures=True)
     else:

@@ -16,6 +16,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from flow_models.errors import InterruptedTrainingError
 from flow_models.estimators.members import Member, key_of, machine
+from flow_models.seeds import seed_of
 from flow_models.settings import TrainSettings
 from flow_models.training import Outcome, TrainingData, train_with
 
@@ -185,7 +186,7 @@ def _fit_member(
         for start in range(skip * batch, number, batch):
             yield _alone([tf.constant(each[start : start + batch]) for each in arrays])
 
-    own_seed = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
+    own_seed = seed_of(*seed)
     some = rows if len(rows) <= FIRST else np.sort(rng.choice(rows, FIRST, replace=False))
     known = take(some, rng)
     classes = compiled.model.classes is not None

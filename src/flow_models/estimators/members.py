@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from flow_models.model import DESCRIPTION, FlowModel
+from flow_models.seeds import seed_of
 from flow_models.settings import TrainSettings
 from flow_models.training.step import Stepper
 
@@ -115,7 +116,7 @@ class Member:
             parts = []
             for part, start in enumerate(range(0, number, AT_ONCE)):
                 stop = min(start + AT_ONCE, number)
-                own = int(np.random.SeedSequence([seed, part]).generate_state(1)[0] >> 1)
+                own = seed_of(seed, part)
                 rows = None if context is None else context[start:stop]
                 parts.append(np.asarray(model.sample(stop - start, context=rows, seed=own), np.float64))
         return np.concatenate(parts) if parts else np.empty((0, model.dimensions))

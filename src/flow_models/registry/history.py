@@ -139,7 +139,8 @@ def add(
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        _create(client, name)
+        about = f"Every change of the champion of {name}, in order. Versions are only added; see docs/operations.md."
+        ensure_registered(client, f"{name}{SUFFIX}", about=about)
     return _change(contended(write))
 
 
@@ -165,10 +166,10 @@ def _passes(error: MlflowException) -> bool:
     return not away and error.error_code in {"BAD_REQUEST", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
 
 
-def _create(client: MlflowClient, name: str) -> None:
-    about = f"Every change of the champion of {name}, in order. Versions are only added; see docs/operations.md."
+def ensure_registered(client: MlflowClient, name: str, *, about: str | None = None) -> None:
+    """Make a registered model, if there is none of that name."""
     try:
-        client.create_registered_model(f"{name}{SUFFIX}", description=about)
+        client.create_registered_model(name, description=about)
     except MlflowException as error:
         if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
             raise

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 
 from flow_models.errors import FlowModelsError
 from flow_models.registry import aliases, history
@@ -51,7 +50,7 @@ def register_version(
         FlowModelsError: if MLflow refuses the name or the model.
     """
     with explained(f"register a version of {name}"):
-        _ensure_registered(client, name)
+        history.ensure_registered(client, name)
         made = client.create_model_version(
             name, source=model_uri, run_id=run_id, tags=dict(tags), model_id=model_uri.removeprefix("models:/")
         )
@@ -204,14 +203,6 @@ def at_alias(client: MlflowClient, name: str, alias: str) -> Version | None:
             return None
         raise FlowModelsError(f"look up {name}@{alias}: {' '.join(str(error).split())}") from error
     return _describe(client, found)
-
-
-def _ensure_registered(client: MlflowClient, name: str) -> None:
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-            raise
 
 
 def _required(client: MlflowClient, name: str, alias: str) -> Version:

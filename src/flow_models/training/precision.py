@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
 import time
 from contextlib import suppress
@@ -17,6 +16,7 @@ from typing import Any
 import tensorflow as tf
 
 from flow_models.data.atomic import complete_file
+from flow_models.data.parallel import cores
 from flow_models.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _machine() -> str:
     """What the timings depend on: processors, how many, and TensorFlow."""
     gpus = tf.config.list_physical_devices("GPU")
     names = [tf.config.experimental.get_device_details(each).get("device_name", each.name) for each in gpus]
-    return ", ".join([_processor(), f"{_cores()} cores", *names, f"TensorFlow {tf.__version__}"])
+    return ", ".join([_processor(), f"{cores()} cores", *names, f"TensorFlow {tf.__version__}"])
 
 
 def _processor() -> str:
@@ -133,11 +133,6 @@ def _processor() -> str:
     instructions = about.get("flags", about.get("Features", ""))
     name = about.get("model name", platform.machine())
     return f"{name} ({hashlib.sha256(instructions.encode()).hexdigest()[:8]})"
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _seconds_per_step(compute: Compute) -> float:

@@ -85,7 +85,7 @@ def test_a_machine_is_measured_once(machine: Machine) -> None:
 
 def test_another_machine_is_measured_for_itself(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     choose("one")
-    monkeypatch.setattr(precision, "_cores", lambda: 1000)
+    monkeypatch.setattr(precision, "cores", lambda: 1000)
     choose("two")
     assert set(machine.taken.values()) == {2}
     assert len(json.loads(CACHE.read_text())) == 2
