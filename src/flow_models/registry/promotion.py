@@ -161,7 +161,7 @@ def _compared(decision: Decision) -> dict[str, str]:
 
 
 def rollback(client: MlflowClient, name: str, *, by: str, reason: str | None = None) -> Version:
-    """Make the previous champion the champion again; the one that is left keeps the tag ``rolled_back``.
+    """Make the previous champion the champion again; the one that is left keeps the tags ``rolled_back.…``.
 
     Raises:
         FlowModelsError: if there is no previous champion, or the champion changed at the same time.
