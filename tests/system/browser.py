@@ -41,13 +41,14 @@ class Browser:
         self._socket, self._numbers = socket, itertools.count(1)
         self._call("Page.enable")
 
-    def picture(self, address: str, *, shows: str, height: int) -> Image.Image:
+    def picture(self, address: str, *, shows: str, height: int, close: str = "") -> Image.Image:
         """What a page looks like once it shows a text.
 
         Args:
             address: of the page.
             shows: a text that is there when it has loaded.
             height: of the window, in pixels.
+            close: the label of a button that is pressed first, if there is one: of a panel in the way.
 
         Raises:
             TimeoutError: if the text does not come.
@@ -62,6 +63,10 @@ class Browser:
                 raise TimeoutError(f"{address}: no {shows!r} within {LOAD_SECONDS} s, but: {text[:500]!r}")
             time.sleep(0.5)
         time.sleep(SETTLE_SECONDS)
+        if close:
+            button = f"document.querySelector('button[aria-label={json.dumps(close)}]')"
+            self._call("Runtime.evaluate", expression=f"{button}?.click()")
+            time.sleep(1)
         data = self._call("Page.captureScreenshot", format="png")["data"]
         return Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
 

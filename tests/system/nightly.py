@@ -107,8 +107,8 @@ class Nights:
         with browsing() as browser:
             flows = [browser.picture(page, shows="Task runs", height=520) for page in runs]
             stacked(flows, folder / "nightly_prefect.png")
-            registered = browser.picture(of_version, shows="champion", height=720)
-            tracked = browser.picture(of_run, shows="bits_per_dim", height=720)
+            registered = browser.picture(of_version, shows="champion", height=880, close="Close")
+            tracked = browser.picture(of_run, shows="bits_per_dim", height=760, close="Close")
             stacked([registered, tracked], folder / "nightly_mlflow.png")
 
     @contextmanager
