@@ -137,21 +137,24 @@ class Trials:
 
     def works_at(self, stage: str) -> bool:
         """Whether a run of this trial is at it."""
-        tasks = self.site.prefect.read_task_runs(flow_run_filter=self.of_trial, limit=50)
+        of_trial = FlowRunFilter(id={"any_": [run.id for run in self.runs()]})
+        tasks = self.site.prefect.read_task_runs(flow_run_filter=of_trial, limit=50)
         return any(task.name.startswith(stage) and task.state and task.state.is_running() for task in tasks)
 
     def said(self, text: str) -> bool:
         """Whether it stands in the log of a run of this trial."""
-        ids = [run.id for run in self.site.prefect.read_flow_runs(flow_run_filter=self.of_trial)]
+        of_trial = LogFilter(flow_run_id={"any_": [run.id for run in self.runs()]})
         found: list[Log] = []
-        while page := self.site.prefect.read_logs(LogFilter(flow_run_id={"any_": ids}), limit=200, offset=len(found)):
+        while page := self.site.prefect.read_logs(of_trial, limit=200, offset=len(found)):
             found += page
         return any(text in log.message for log in found)
 
-    @property
-    def of_trial(self) -> FlowRunFilter:
-        """The runs of this trial, and the trainings inside them, which have their tags."""
-        return FlowRunFilter(tags={"all_": [self._model]})
+    def runs(self) -> list[FlowRun]:
+        """Those of this trial, and the trainings inside them."""
+        read = self.site.prefect.read_flow_runs
+        started = read(flow_run_filter=FlowRunFilter(tags={"all_": [self._model]}))
+        inside = FlowRunFilter(parent_flow_run_id={"any_": [run.id for run in started]})
+        return [*started, *read(flow_run_filter=inside)]
 
     def _keep(self, state: str) -> None:
         shutil.copytree(self.site.project.folder, self._states / state)
@@ -171,13 +174,13 @@ class Trials:
         """Wait for the end of the runs; what is not as after a run that nothing befell."""
 
         def ended() -> list[FlowRun]:
-            found = self.site.prefect.read_flow_runs(flow_run_filter=self.of_trial)
+            found = self.runs()
             return found if all(run.state and run.state.is_final() for run in found) else []
 
         try:
             runs = self.until(ended, "the end of the runs")
         except TimeoutError:
-            runs = self.site.prefect.read_flow_runs(flow_run_filter=self.of_trial)
+            runs = self.runs()
         wrong = [
             f"{run.name} is {run.state.name}: {run.state.message}"
             for run in runs
@@ -251,17 +254,17 @@ def stop_mlflow(trials: Trials, number: int, runs: list[FlowRun]) -> list[str]:
 
 def restart_postgresql(trials: Trials, number: int, runs: list[FlowRun]) -> list[str]:
     """The database of both servers is restarted, each time in another stage."""
-    stage = ("train", "register", "validate", "evaluate", "prepare")[number % 5]
+    stage = ("register", "validate", "train", "evaluate", "prepare")[number % 5]
     trials.until(lambda: trials.works_at(stage), stage)
-    time.sleep(number % 3)
+    time.sleep(2.0 * (number % 3))
     trials.take_away("postgres")
     trials.bring_back("postgres")
     return []
 
 
 def refuse_s3(trials: Trials, number: int, runs: list[FlowRun]) -> list[str]:
-    """S3 answers 503 to everybody, each time in another stage of those that read the images."""
-    stage = ("newest images", "validate", "prepare")[number % 3]
+    """S3 answers 503 to everybody, in either stage that reads the images."""
+    stage = ("validate", "prepare")[number % 2]
     trials.until(lambda: trials.works_at(stage), stage)
     trials.proxy.refuse = lambda _: (503, "SlowDown")
     time.sleep(trials.outage)
@@ -276,7 +279,7 @@ def start_two(trials: Trials, number: int, runs: list[FlowRun]) -> list[str]:
 FAULTS = {
     "worker killed": Fault("new", RETRAINING, kill_worker),
     "MLflow away": Fault("evaluated", TRAINING, stop_mlflow),
-    "PostgreSQL restarted": Fault("new", RETRAINING, restart_postgresql),
-    "S3 answers 503": Fault("new", RETRAINING, refuse_s3),
+    "PostgreSQL restarted": Fault("evaluated", TRAINING, restart_postgresql),
+    "S3 answers 503": Fault("new", TRAINING, refuse_s3),
     "two at once": Fault("new", RETRAINING, start_two, runs=2),
 }

@@ -7,6 +7,7 @@ has ended well, the weights are those of a run that nothing befell, and one vers
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import signal
 import statistics
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument("--faults", nargs="+", choices=list(FAULTS), default=list(FAULTS), metavar="NAME")
     wanted = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are ended too
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     say = partial(print, flush=True)
     seconds: dict[str, list[float]] = defaultdict(list)
     failures: dict[str, int] = defaultdict(int)
