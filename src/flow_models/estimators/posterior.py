@@ -31,6 +31,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
 
     ``support`` is that of the parameters; see ``FlowEstimator`` for it and the other parameters.
 
+    Attributes:
+        parameter_names_: those of the columns of y, or ``parameter_0`` ….
+
     References:
         Papamakarios & Murray 2016, "Fast ε-free inference of simulation models"; Greenberg, Nonnenmacher & Macke
         2019; Durkan et al. 2019 for the flow.
@@ -46,6 +49,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, ensure_min_samples=2
         )
         self.one_parameter_ = parameters.ndim == 1
+        self.parameter_names_ = _names(y, 1 if self.one_parameter_ else parameters.shape[1])
         theta = parameters.reshape(len(parameters), -1).astype(np.float64)
         self.seed_ = self._new_seed()
         self.units_ = units = Units.of(theta, self.support, seed=self.seed_)
@@ -164,7 +168,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         )
         rows = Rows(x=truth.astype(np.float32), noise=np.empty((len(y), 0), np.float32), y=y.astype(np.float32))
         found = calibrate(posteriors, None, rows, local_pairs=0, seed=seed)
-        return measures(found, [f"parameter_{index}" for index in range(truth.shape[1])])
+        return measures(found, self.parameter_names_)
 
     def __sklearn_tags__(self) -> Tags:
         """Several parameters are several targets."""
@@ -189,9 +193,18 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             "observation_units": self.observation_units_.to_json(),
             "seen": self.seen_.to_json(),
             "one_parameter": self.one_parameter_,
+            "parameter_names": self.parameter_names_,
         }
 
     def _recall(self, content: dict[str, Any]) -> None:
         self.observation_units_ = Units.from_json(content["observation_units"])
         self.seen_ = Seen.from_json(content["seen"])
         self.one_parameter_ = content["one_parameter"]
+        self.parameter_names_ = content["parameter_names"]
+
+
+def _names(y: Any, number: int) -> list[str]:
+    """Those of a table's columns, or of a series; ``parameter_0`` … if it has none."""
+    columns = getattr(y, "columns", [getattr(y, "name", None)])
+    named = len(columns) == number and all(isinstance(each, str) for each in columns)
+    return [str(each) for each in columns] if named else [f"parameter_{index}" for index in range(number)]
