@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,10 +14,14 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from flow_models.errors import extra_named
 from flow_models.estimators.base import FlowEstimator, varying
 from flow_models.estimators.fitting import fit
+from flow_models.estimators.inference_data import inference_data
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
 from flow_models.estimators.simulations import DrawPrior, Simulate, simulate_pairs, tell_of_failures
 from flow_models.estimators.units import Units
 from flow_models.evaluation.novelty import Seen
+
+if TYPE_CHECKING:
+    from xarray import DataTree
 
 MEAN_OF = 200  # samples for a posterior mean
 
@@ -113,9 +117,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         theta = theta.reshape(-1, len(self.units_.varies))
         if len(rows) not in (1, len(theta)):
             raise ValueError(f"{len(rows)} observations and {len(theta)} parameters do not belong together")
-        v, log_slope = self.units_.to_flow(theta)
-        context = np.broadcast_to(self.observation_units_.to_flow(rows)[0], (len(v), self.observation_units_.columns))
-        return ensemble_log_prob(self.members_, v, context) + log_slope
+        return self._log_density(rows, theta)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """The posterior mean at each observation ``(n, m)``: ``(n, p)``, or ``(n,)`` if fitted to ``(n,)``."""
@@ -129,6 +131,28 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             samples = self.units_.from_flow(v.reshape(-1, v.shape[-1]), snap=False).reshape(len(rows), each, -1)
             means += samples.mean(axis=1) / len(self.members_)
         return means[:, 0] if self.one_parameter_ else means
+
+    def to_inference_data(
+        self, x: ArrayLike, num_samples: int = 1000, *, random_state: int | np.random.RandomState | None = None
+    ) -> DataTree:
+        """Samples at an observation ``(m,)``, or at k of them, as ArviZ takes them: its InferenceData, a ``DataTree``.
+
+        Each parameter is a variable of the group ``posterior`` under its name, with the dimensions ``chain``, ``draw``
+        and, of several observations, ``observation``; log-densities are in ``sample_stats``, x in ``observed_data``.
+
+        Raises:
+            FlowModelsError: if ``arviz-base`` is not installed.
+        """
+        samples = self.sample(x, num_samples, random_state=random_state)
+        observed = np.asarray(x, np.float64)
+        rows = np.repeat(observed.reshape(-1, observed.shape[-1]), num_samples, axis=0)
+        return inference_data(
+            samples,
+            self._log_density(rows, samples.reshape(-1, samples.shape[-1])).reshape(samples.shape[:-1]),
+            observed,
+            parameters=self.parameter_names_,
+            columns=getattr(self, "feature_names_in_", [f"x{index}" for index in range(self.n_features_in_)]),
+        )
 
     def calibrate(
         self, simulate: Simulate, draw_prior: DrawPrior, n: int = 300, *, draws: int = 200, seed: int = 0
@@ -187,6 +211,12 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             more = f" (and {len(found) - 1} others of {len(rows)})" if len(found) > 1 else ""
             warnings.warn(found[0] + more, stacklevel=3)
         return rows, one
+
+    def _log_density(self, rows: NDArray[Any], theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``log p(theta | row)``, of one row or one for each."""
+        v, log_slope = self.units_.to_flow(theta)
+        context = np.broadcast_to(self.observation_units_.to_flow(rows)[0], (len(v), self.observation_units_.columns))
+        return ensemble_log_prob(self.members_, v, context) + log_slope
 
     def _learned(self) -> dict[str, Any]:
         return {
