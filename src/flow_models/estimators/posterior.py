@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,13 +12,14 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from flow_models.errors import extra_named
 from flow_models.estimators.base import FlowEstimator, varying
+from flow_models.estimators.calibrating import calibration_of
 from flow_models.estimators.fitting import fit
 from flow_models.estimators.inference_data import inference_data
+from flow_models.estimators.joint import draw_pairs, prior_support
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
 from flow_models.estimators.simulations import DrawPrior, Simulate, simulate_pairs, tell_of_failures
-from flow_models.estimators.units import Units
+from flow_models.estimators.units import Bounds, Units
 from flow_models.evaluation.novelty import Seen
 
 if TYPE_CHECKING:
@@ -54,9 +56,15 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         )
         self.one_parameter_ = parameters.ndim == 1
         self.parameter_names_ = _names(y, 1 if self.one_parameter_ else parameters.shape[1])
-        theta = parameters.reshape(len(parameters), -1).astype(np.float64)
+        self._fit_pairs(observed, parameters.reshape(len(parameters), -1).astype(np.float64), self.support)
+        return self
+
+    def _fit_pairs(
+        self, observed: NDArray[Any], theta: NDArray[np.float64], support: Bounds | Sequence[Bounds] | None
+    ) -> None:
+        """Learn units and flows from observations ``(n, m)`` and parameters ``(n, p)``."""
         self.seed_ = self._new_seed()
-        self.units_ = units = Units.of(theta, self.support, seed=self.seed_)
+        self.units_ = units = Units.of(theta, support, seed=self.seed_)
         self.observation_units_ = context_units = Units.of(observed, None, seed=self.seed_, ties=False)
         self.seen_ = Seen.of(observed)
         width, known = varying(units), varying(context_units)
@@ -76,7 +84,6 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
                 seed=self.seed_,
             )
         )
-        return self
 
     def fit_simulator(
         self, simulate: Simulate, draw_prior: DrawPrior, num_simulations: int, *, n_jobs: int | None = None
@@ -93,6 +100,29 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         tell_of_failures(simulated)
         self.failed_simulations_ = simulated.failed
         return self.fit(simulated.observations, simulated.parameters)
+
+    def fit_distribution(self, joint: Any, *, observed: Sequence[Any], num_simulations: int) -> Self:
+        """Draw from a ``JointDistribution`` of TFP, prior and simulator in one, and fit.
+
+        The parameters are named after its parts. Their support is what its bijectors onto the event space tell, if
+        ``support`` is None; it must be the same whatever the other parameters are.
+
+        Args:
+            joint: a ``JointDistribution``.
+            observed: names of the parts that are observed, or numbers of those that have none; they make up x in
+                this order. The others are the parameters.
+            num_simulations: how many draws.
+
+        Raises:
+            ValueError: if there is no such part, or nothing is left to infer.
+        """
+        simulated, names = draw_pairs(joint, observed, num_simulations, seed=self._new_seed())
+        tell_of_failures(simulated)
+        self.failed_simulations_ = simulated.failed
+        support = prior_support(joint, observed) if self.support is None else self.support
+        self.one_parameter_, self.parameter_names_ = False, names
+        self._fit_pairs(self._rows(simulated.observations, fitting=True), simulated.parameters, support)
+        return self
 
     def sample(
         self, x: ArrayLike, num_samples: int = 1000, *, random_state: int | np.random.RandomState | None = None
@@ -173,26 +203,19 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         Raises:
             FlowModelsError: if the packages of the pipeline are not installed.
         """
-        with extra_named("FlowPosterior.calibrate"):
-            from flow_models.applications.posterior import Posteriors
-            from flow_models.applications.posterior_measures import calibrate, measures
-            from flow_models.data.tables import Rows
         check_is_fitted(self)
         simulated = simulate_pairs(simulate, draw_prior, n, seed=seed)
         tell_of_failures(simulated)
-        y, truth = simulated.observations, simulated.parameters
-        samples = self.sample(y, draws, random_state=seed)
-        flat = samples.reshape(-1, samples.shape[-1])
-        posteriors = Posteriors(
-            x=samples,
-            truth=truth,
-            y=y,
-            log_prob=self.log_prob(np.repeat(y, draws, axis=0), flat).reshape(len(y), draws),
-            log_prob_truth=self.log_prob(y, truth),
-        )
-        rows = Rows(x=truth.astype(np.float32), noise=np.empty((len(y), 0), np.float32), y=y.astype(np.float32))
-        found = calibrate(posteriors, None, rows, local_pairs=0, seed=seed)
-        return measures(found, self.parameter_names_)
+        return calibration_of(self, simulated, draws=draws, seed=seed)
+
+    def calibrate_distribution(
+        self, joint: Any, *, observed: Sequence[Any], n: int = 300, draws: int = 200, seed: int = 0
+    ) -> dict[str, Any]:
+        """As ``calibrate``, over n draws of the ``JointDistribution`` that ``fit_distribution`` was given."""
+        check_is_fitted(self)
+        simulated, _ = draw_pairs(joint, observed, n, seed=seed)
+        tell_of_failures(simulated)
+        return calibration_of(self, simulated, draws=draws, seed=seed)
 
     def __sklearn_tags__(self) -> Tags:
         """Several parameters are several targets."""

@@ -35,5 +35,6 @@ def test_the_tutorial_runs():
     assert list(names["answers"]) == ["class", "p_0", "p_1", "p_2", "log_prob"]
     assert (names["the_same"].predict(names["measured"]) == names["answers"]["class"]).all()
     assert (abs(names["samples"]) < 1).all()
+    assert sorted(names["of_joint"].parameter_names_) == ["deviation", "mean"]
     assert names["tree"]["posterior"].sizes == {"chain": 1, "draw": 1000}
     assert names["report"]["coverage_error"] < 0.1
