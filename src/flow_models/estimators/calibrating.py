@@ -32,13 +32,14 @@ def calibration_of(posterior: FlowPosterior, simulated: Simulated, *, draws: int
     y, truth = simulated.observations, simulated.parameters
     samples = posterior.sample(y, draws, random_state=seed)
     flat = samples.reshape(-1, samples.shape[-1])
+    flat_y = y.reshape(len(y), -1)
     posteriors = Posteriors(
         x=samples,
         truth=truth,
-        y=y,
+        y=flat_y,
         log_prob=posterior.log_prob(np.repeat(y, draws, axis=0), flat).reshape(len(y), draws),
         log_prob_truth=posterior.log_prob(y, truth),
     )
-    rows = Rows(x=truth.astype(np.float32), noise=np.empty((len(y), 0), np.float32), y=y.astype(np.float32))
+    rows = Rows(x=truth.astype(np.float32), noise=np.empty((len(y), 0), np.float32), y=flat_y.astype(np.float32))
     found = calibrate(posteriors, None, rows, local_pairs=0, seed=seed)
     return measures(found, posterior.parameter_names_)

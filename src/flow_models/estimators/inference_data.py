@@ -26,7 +26,7 @@ def inference_data(
     Args:
         samples: ``(num_samples, p)`` at one observation, ``(k, num_samples, p)`` at several.
         log_prob: of the samples, ``(num_samples,)`` or ``(k, num_samples)``.
-        observed: ``(m,)`` or ``(k, m)``.
+        observed: ``(..., m)``, ``(k, ..., m)`` of several; what lies between are the elements of a set or a series.
         parameters: names of p variables.
         columns: names of the m observed ones.
 
@@ -38,13 +38,14 @@ def inference_data(
     several = ["observation"] * (samples.ndim - len("np"))
     # ArviZ has chain and draw first, what a variable is made of after them.
     draws, densities = np.moveaxis(samples, -2, 0)[None], np.moveaxis(log_prob, -1, 0)[None]
+    of_columns = several + ["element"] * (observed.ndim - 1 - len(several))
     tree: DataTree = from_dict(
         {
             "posterior": {name: draws[..., index] for index, name in enumerate(parameters)},
             "sample_stats": {"lp": densities},
             "observed_data": {name: observed[..., index] for index, name in enumerate(columns)},
         },
-        dims=dict.fromkeys([*parameters, "lp", *columns], several),
+        dims=dict.fromkeys([*parameters, "lp"], several) | dict.fromkeys(columns, of_columns),
         attrs={"posterior": {"inference_library": "flow_models"}},
     )
     return tree

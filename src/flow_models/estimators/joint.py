@@ -42,8 +42,11 @@ def draw_pairs(joint: Any, observed: Sequence[Any], number: int, *, seed: int) -
         raise ValueError(
             f"observed must be some of the parts {list(drawn)} of the joint distribution, and not all; got {observed!r}"
         )
+    # One part alone keeps its shape, which may be that of a set or a series.
     parameters, observations = _table(drawn, hidden, number), _table(drawn, observed, number)
     good = np.isfinite(parameters).all(axis=1) & np.isfinite(observations).all(axis=1)
+    if len(observed) == 1 and drawn[observed[0]].ndim > 1:
+        observations = drawn[observed[0]]
     if good.sum() < 2:  # noqa: PLR2004 - of one nothing can be learned
         raise ValueError(f"{number - good.sum()} of {number} draws of the joint distribution are not finite")
     failed = int((~good).sum())

@@ -46,8 +46,10 @@ def serve(estimator: FlowEstimator, rows: Any, *, task: str = "", number: int = 
 
 def example_of(estimator: FlowEstimator) -> NDArray[np.float64] | pd.DataFrame:
     """Two rows ``(2, p)`` in the middle of what the estimator was fitted to, by name if its columns have names."""
-    units = estimator.observation_units_ if isinstance(estimator, FlowPosterior) else estimator.units_
-    rows = units.from_flow(np.zeros((2, units.columns)))
+    if isinstance(estimator, FlowPosterior):
+        rows = estimator.observations_.middle(2)
+    else:
+        rows = estimator.units_.from_flow(np.zeros((2, estimator.units_.columns)))
     named = hasattr(estimator, "feature_names_in_")
     return pd.DataFrame(rows, columns=list(estimator.feature_names_in_)) if named else rows
 
