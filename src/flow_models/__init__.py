@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flow_models.commands import load
     from flow_models.errors import FlowModelsError
     from flow_models.estimators.classifier import FlowClassifier
     from flow_models.estimators.density import FlowDensity
     from flow_models.estimators.outlier_detector import FlowOutlierDetector
     from flow_models.estimators.posterior import FlowPosterior
     from flow_models.evaluation.likelihood import dequantise
+    from flow_models.logged_models import load, log_model
     from flow_models.model import FlowModel
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "FlowPosterior",
     "dequantise",
     "load",
+    "log_model",
 ]
 
 _HOMES = {
@@ -34,7 +35,8 @@ _HOMES = {
     "FlowOutlierDetector": "flow_models.estimators.outlier_detector",
     "FlowPosterior": "flow_models.estimators.posterior",
     "dequantise": "flow_models.evaluation.likelihood",
-    "load": "flow_models.commands",
+    "load": "flow_models.logged_models",
+    "log_model": "flow_models.logged_models",
 }
 
 

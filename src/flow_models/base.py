@@ -131,7 +131,7 @@ class ClassMeans(StandardNormal):
         dtype: tf.DType = tf.float32,
     ) -> None:
         super().__init__(partition, dtype=dtype)
-        self.classes = len(shares)
+        self.classes, self.shares = len(shares), tuple(shares)
         self.context_width = self.classes
         self._log_shares = tf.constant(np.log(shares), dtype)
         self._class_weight, self._label_smoothing = class_weight, label_smoothing

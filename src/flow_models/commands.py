@@ -110,7 +110,7 @@ def sample(
     from flow_models.applications.drawing import write_samples
 
     files = write_samples(
-        load(uri), folder, number=number, temperature=temperature, seed=seed, label=label, truncation=truncation
+        _flow_model(uri), folder, number=number, temperature=temperature, seed=seed, label=label, truncation=truncation
     )
     return {"samples": number, "folder": str(folder), "files": len(files)}
 
@@ -123,7 +123,7 @@ def interpolate(uri: str | Path, start: Path, end: Path, folder: Path, *, steps:
     """
     from flow_models.applications.interpolating import write_interpolation
 
-    return write_interpolation(load(uri), (start, end), folder, steps=steps, linear=linear)
+    return write_interpolation(_flow_model(uri), (start, end), folder, steps=steps, linear=linear)
 
 
 def score(uri: str | Path, source: str, output: Path, *, alpha: float | None) -> Scored:
@@ -154,7 +154,7 @@ def posterior(uri: str | Path, observations: Path, output: Path, *, number: int,
     """
     from flow_models.applications.drawing import write_posterior
 
-    summary = write_posterior(load(uri), observations, output, number=number, seed=seed)
+    summary = write_posterior(_flow_model(uri), observations, output, number=number, seed=seed)
     means, deviations = summary.xs("mean", axis=1, level=1), summary.xs("std", axis=1, level=1)
     shown = {
         f"observation {row}": {
@@ -165,12 +165,7 @@ def posterior(uri: str | Path, observations: Path, output: Path, *, number: int,
     return {"observations": len(summary), "draws": number, "output": str(output), **shown}
 
 
-def load(uri: str | Path) -> FlowModel:
-    """A model by its address: a folder, ``models:/NAME@champion`` or ``models:/NAME/VERSION``.
-
-    Raises:
-        FlowModelsError: if there is none, or it is damaged.
-    """
+def _flow_model(uri: str | Path) -> FlowModel:
     from flow_models.model import FlowModel
     from flow_models.registry.load import resolve
 

@@ -27,11 +27,12 @@ class InterruptedTrainingError(FlowModelsError):
 
 
 @contextmanager
-def extra_named(what: str) -> Iterator[None]:
-    """Say in one line how to get a package of the pipeline that the base installation does not bring.
+def extra_named(what: str, *, extra: str = "pipeline") -> Iterator[None]:
+    """Say in one line how to get a package that the base installation does not bring.
 
     Args:
         what: needs it.
+        extra: of this package, which brings it.
 
     Raises:
         FlowModelsError: if the block imports a package that is not installed.
@@ -41,5 +42,5 @@ def extra_named(what: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("flow_models"):
             raise
-        remedy = "pip install 'flow-models[pipeline]'"
+        remedy = f"pip install 'flow-models[{extra}]'"
         raise FlowModelsError(f"{what}: needs {error.name}, which is not installed; {remedy}") from None

@@ -139,7 +139,7 @@ def scalars() -> list[tf.TensorSpec]:
 def class_probabilities(model: FlowModel, joint: tf.Tensor) -> Named:
     """``p(c | x)`` of each class, ``(n,)``, as ``p_<class>``, from ``joint_log_prob``."""
     probabilities = tf.nn.softmax(joint)
-    names = [re.sub(r"\W+", "_", f"p_{name}") for name in model.about["classes"]]
+    names = [re.sub(r"\W+", "_", f"p_{name}") for name in model.about.get("classes", range(joint.shape[1]))]
     return {name: probabilities[:, index] for index, name in enumerate(names)}
 
 

@@ -16,6 +16,13 @@ def column_name(name: str) -> str:
     return re.sub(r"\W+", "_", name).strip("_")
 
 
+def vector_serving(model: FlowModel) -> Serving:
+    """A posterior's functions where the model is conditional on observations, else those of a density."""
+    if model.classes is not None:
+        return VectorServing(model, shares=model.base.shares)
+    return VectorServing(model) if model.context_width is None else PosteriorServing(model)
+
+
 class VectorServing(Serving):
     """Density, classes and samples of a model that is not conditional on observations.
 
@@ -50,7 +57,7 @@ class VectorServing(Serving):
             drawn = tf.random.stateless_categorical(self._log_shares, number, seed=(seed, 1))[0]
             context = tf.one_hot(drawn, self._model.classes)
         x = self._model.sample(number, context=context, seed=seed, temperature=temperature)
-        return _columns(x, self._model.about["x"])
+        return _columns(x, self._model)
 
 
 class PosteriorServing(Serving):
@@ -72,9 +79,10 @@ class PosteriorServing(Serving):
     def _posterior(self, observations: tf.Tensor, number: tf.Tensor, seed: tf.Tensor, temperature: tf.Tensor) -> Named:
         rows = tf.repeat(observations, number, axis=0)
         x = self._model.sample(tf.shape(rows)[0], context=rows, seed=seed, temperature=temperature)
-        return {name: tf.reshape(each, [-1, number]) for name, each in _columns(x, self._model.about["x"]).items()}
+        return {name: tf.reshape(each, [-1, number]) for name, each in _columns(x, self._model).items()}
 
 
-def _columns(x: tf.Tensor, names: Sequence[str]) -> Named:
-    """The columns of x by name; those of the noise, which follow, are left out."""
+def _columns(x: tf.Tensor, model: FlowModel) -> Named:
+    """The columns of x by name, ``x_0`` … if they have none; those of the noise, which follow, are left out."""
+    names = model.about.get("x") or [f"x_{index}" for index in range(model.partition.x)]
     return {column_name(name): x[:, index] for index, name in enumerate(names)}

@@ -21,7 +21,7 @@ FLOORS = [
     {"saved_model"},
     {"saved_vectors"},
     {"applications", "estimators"},
-    {"stages", "data_stages", "commands", "drift_stage"},
+    {"stages", "data_stages", "commands", "drift_stage", "logged_models"},
     {"cli", "__main__", "__init__"},
 ]
 TFP_FLOORS = {"bijectors", "architectures", "model", "training"}

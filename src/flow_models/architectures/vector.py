@@ -21,6 +21,7 @@ from flow_models.bijectors import (
     Whiten,
 )
 from flow_models.bijectors.networks import DenseNetwork
+from flow_models.bijectors.summaries import SeriesNetwork, SetNetwork
 
 
 def realnvp(**options: Any) -> FusedBijector:
@@ -71,6 +72,9 @@ class VectorFlow:
         context_width: elements of the context that the flow is conditional on; None for none.
         context_features: elements that a network of its own makes of the context, for the couplings to read; None to
             let them read it as it is, to scale.
+        context_elements: of a context that is a set or a series, of ``context_width / context_elements`` columns each,
+            already to scale; None for a context that is a vector.
+        context_order: whether the order of these elements matters: a series, not a set.
         support: lower and upper bound of each element, None where there is none.
         standardise: whether the first batch of training sets the scale of the data, as it does for the context.
         whiten: whether the first data also take away the correlations, among the elements of x and with the context;
@@ -87,6 +91,8 @@ class VectorFlow:
     residual: bool = False
     context_width: int | None = None
     context_features: int | None = None
+    context_elements: int | None = None
+    context_order: bool = True
     support: Sequence[tuple[float | None, float | None]] | None = None
     standardise: bool = True
     whiten: bool = False
@@ -135,6 +141,7 @@ class VectorFlow:
             Chain(chain),
             network=network,
             context_width=self.context_width,
+            standardise=self.context_elements is None,
             whiten=self.whiten,
             aligned=self.aligned,
         )
@@ -147,7 +154,9 @@ class VectorFlow:
             low, high = zip(*self.support, strict=True)
             units.append(Support(low=low, high=high, dtype=self.dtype))
         if self.whiten:
-            shared = {"context_width": self.context_width, "aligned": self.aligned, "dtype": self.dtype}
+            # A regression on the elements of a set would know their order.
+            regressed = self.context_width if self.context_elements is None else None
+            shared = {"context_width": regressed, "aligned": self.aligned, "dtype": self.dtype}
             units.append(Whiten(event_shape=(self.features,), **shared))
         elif self.standardise:
             units.append(Standardise(event_shape=(self.features,), dtype=self.dtype))
@@ -161,6 +170,16 @@ class VectorFlow:
         return Permutation(event_shape=(self.features,), order=order, dtype=self.dtype)
 
     def _context_network(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        if self.context_elements is not None:
+            network = SeriesNetwork if self.context_order else SetNetwork
+            return network(
+                elements=self.context_elements,
+                columns=self.context_width // self.context_elements,
+                outputs=self.context_read,
+                hidden=self.hidden[0],
+                rng=self.rng,
+                dtype=self.dtype,
+            )
         if self.context_features is None:
             return tf.identity
         return self._dense(inputs=self.context_width, outputs=self.context_features, last_gain=1.0)

@@ -25,6 +25,7 @@ class Conditional(FusedBijector):
         bijector: ``f``.
         network: ``h``, maps ``[batch, context_width]`` to ``[batch, bijector.context_width]``.
         context_width: elements of the context.
+        standardise: whether it is standardised; False where its network must see it as it is.
         whiten: whether its elements lose their correlations too, not their units alone.
         aligned: whether they then keep their axes, see ``Whiten``.
     """
@@ -35,6 +36,7 @@ class Conditional(FusedBijector):
         *,
         network: Network,
         context_width: int,
+        standardise: bool = True,
         whiten: bool = False,
         aligned: bool = False,
         name: str = "conditional",
@@ -48,8 +50,10 @@ class Conditional(FusedBijector):
         )
         self._bijector, self._network = bijector, network
         shape = (context_width,)
-        self._units: FusedBijector = Standardise(event_shape=shape, dtype=bijector.dtype)
-        if whiten:
+        self._units: FusedBijector | None = None
+        if standardise:
+            self._units = Standardise(event_shape=shape, dtype=bijector.dtype)
+        if standardise and whiten:
             self._units = Whiten(event_shape=shape, aligned=aligned, dtype=bijector.dtype)
 
     def forward_and_log_det(self, z: tf.Tensor, context: tf.Tensor | None = None) -> tuple[tf.Tensor, tf.Tensor]:
@@ -62,8 +66,10 @@ class Conditional(FusedBijector):
 
     def initialise(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         """Take the context's mean and deviation from the batch, then initialise the bijector."""
-        self._units.initialise(context)
+        if self._units is not None:
+            self._units.initialise(context)
         return self._bijector.initialise(x, **self._bijector.given(self._summary(context)))
 
     def _summary(self, context: tf.Tensor | None) -> tf.Tensor:
-        return self._network(self._units.inverse_and_log_det(context)[0])
+        seen = context if self._units is None else self._units.inverse_and_log_det(context)[0]
+        return self._network(seen)

@@ -45,7 +45,7 @@ class ConvNetwork(tf.Module):
     ) -> None:
         super().__init__(name=name)
         self._compute_dtype = compute_dtype or dtype
-        draw = _Draw(rng, dtype, self._compute_dtype)
+        draw = Draw(rng, dtype, self._compute_dtype)
         self._hidden = [draw.layer(3, 3, inputs, hidden), draw.layer(1, 1, hidden, hidden)]
         self._last = draw.layer(3, 3, hidden, outputs, gain=0.0)
 
@@ -87,7 +87,7 @@ class ConvResidualNetwork(tf.Module):
     ) -> None:
         super().__init__(name=name)
         self._compute_dtype = compute_dtype or dtype
-        draw = _Draw(rng, dtype, self._compute_dtype)
+        draw = Draw(rng, dtype, self._compute_dtype)
         self._first = draw.layer(3, 3, inputs, hidden)
         self._blocks = [(draw.layer(3, 3, hidden, hidden), draw.layer(3, 3, hidden, hidden)) for _ in range(blocks)]
         self._last = draw.layer(3, 3, hidden, outputs, gain=0.0)
@@ -128,7 +128,7 @@ class DenseNetwork(tf.Module):
     ) -> None:
         super().__init__(name="dense_network")
         self._compute_dtype, self._residual = compute_dtype or dtype, residual
-        draw = _Draw(rng, dtype, self._compute_dtype)
+        draw = Draw(rng, dtype, self._compute_dtype)
         self._constant = inputs == 0
         sizes = [max(inputs, 1), *hidden]
         self._layers = [draw.layer(a, b) for a, b in pairwise(sizes)]
@@ -163,7 +163,7 @@ class _Layer(tf.Module):
 
 
 @dataclass(frozen=True)
-class _Draw:
+class Draw:
     """Draws layers."""
 
     rng: np.random.Generator
@@ -171,5 +171,6 @@ class _Draw:
     compute_dtype: tf.DType
 
     def layer(self, *shape: int, gain: float = 1.0) -> _Layer:
+        """One whose kernel has this shape; a gain of 0 makes it start at zero."""
         deviation = gain * np.sqrt(2.0 / math.prod(shape[:-1]))
         return _Layer(deviation * self.rng.standard_normal(shape), self.dtype, self.compute_dtype)

@@ -20,7 +20,7 @@ from flow_models.estimators.fitting import Fitted, Recipe
 from flow_models.estimators.members import Member
 from flow_models.estimators.units import Bounds, Units
 
-FORMAT = 1
+FORMAT = 2
 DESCRIPTION = "estimator.json"
 LARGEST_SEED = 2**31 - 1
 

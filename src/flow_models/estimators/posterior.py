@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,13 +12,18 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from flow_models.errors import extra_named
 from flow_models.estimators.base import FlowEstimator, varying
+from flow_models.estimators.calibrating import calibration_of
 from flow_models.estimators.fitting import fit
+from flow_models.estimators.inference_data import inference_data
+from flow_models.estimators.joint import draw_pairs, prior_support
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
+from flow_models.estimators.observations import KINDS, Kind, Observations
 from flow_models.estimators.simulations import DrawPrior, Simulate, simulate_pairs, tell_of_failures
-from flow_models.estimators.units import Units
-from flow_models.evaluation.novelty import Seen
+from flow_models.estimators.units import Bounds, Units
+
+if TYPE_CHECKING:
+    from xarray import DataTree
 
 MEAN_OF = 200  # samples for a posterior mean
 
@@ -29,46 +35,94 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
     observation at once: samples, exact and normalised log-densities, means. With ``support`` the flow is carried onto
     the prior's bounds, so that no sample lies outside and none is thrown away.
 
-    ``support`` is that of the parameters; see ``FlowEstimator`` for it and the other parameters.
+    An observation is a vector ``(m,)``; or a set or a short series of k elements, ``(k, m)``, or ``(k,)`` of plain
+    numbers. Of a set the order makes no difference to the posterior: it is summed up by a deep set (Zaheer et al.
+    2017), a series by convolutions. All have the same k.
+
+    ``support`` is that of the parameters; see ``FlowEstimator`` for it and the parameters that are not here.
+
+    Args:
+        observation: "vector", "set" or "series".
+
+    Attributes:
+        parameter_names_: those of the columns of y, or ``parameter_0`` ….
 
     References:
         Papamakarios & Murray 2016, "Fast ε-free inference of simulation models"; Greenberg, Nonnenmacher & Macke
         2019; Durkan et al. 2019 for the flow.
     """
 
+    def __init__(
+        self,
+        *,
+        observation: Kind = "vector",
+        support: Bounds | Sequence[Bounds] | None = None,
+        layers: int | None = None,
+        hidden: int | None = None,
+        n_estimators: int | None = None,
+        max_iter: int | None = None,
+        max_seconds: float | None = None,
+        validation_fraction: float = 0.125,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        super().__init__(
+            support=support,
+            layers=layers,
+            hidden=hidden,
+            n_estimators=n_estimators,
+            max_iter=max_iter,
+            max_seconds=max_seconds,
+            validation_fraction=validation_fraction,
+            random_state=random_state,
+        )
+        self.observation = observation
+
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
-        """Learn from observations ``(n, m)`` and the parameters ``(n, p)`` or ``(n,)`` that caused them.
+        """Learn from observations ``(n, m)``, or sets and series, and the parameters ``(n, p)`` or ``(n,)`` of each.
 
         Raises:
             ValueError: if a number is not finite, a parameter lies outside its support, or nothing varies.
         """
+        self._check_kind(X)
         observed, parameters = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True, ensure_min_samples=2
+            self,
+            X,
+            y,
+            dtype=[np.float64, np.float32],
+            allow_nd=self.observation != "vector",
+            multi_output=True,
+            y_numeric=True,
+            ensure_min_samples=2,
         )
         self.one_parameter_ = parameters.ndim == 1
-        theta = parameters.reshape(len(parameters), -1).astype(np.float64)
+        self.parameter_names_ = _names(y, 1 if self.one_parameter_ else parameters.shape[1])
+        self._fit_pairs(observed, parameters.reshape(len(parameters), -1).astype(np.float64), self.support)
+        return self
+
+    def _fit_pairs(
+        self, observed: NDArray[Any], theta: NDArray[np.float64], support: Bounds | Sequence[Bounds] | None
+    ) -> None:
+        """Learn units and flows from observations ``(n, ...)`` and parameters ``(n, p)``."""
         self.seed_ = self._new_seed()
-        self.units_ = units = Units.of(theta, self.support, seed=self.seed_)
-        self.observation_units_ = context_units = Units.of(observed, None, seed=self.seed_, ties=False)
-        self.seen_ = Seen.of(observed)
-        width, known = varying(units), varying(context_units)
+        self.units_ = units = Units.of(theta, support, seed=self.seed_)
+        self.observations_ = context = Observations.of(observed, self.observation, seed=self.seed_)
+        width = varying(units)
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
             v = units.to_flow(units.noisy(theta[which], rng))[0]
-            return v, context_units.to_flow(observed[which])[0]
+            return v, context.context(observed[which])
 
         self._keep(
             fit(
                 take,
                 len(theta),
-                self._recipe(len(theta), width, known),
-                options={"features": width, "context_width": known},
+                self._recipe(len(theta), width, context.width),
+                options={"features": width, **context.options},
                 validation_fraction=self.validation_fraction,
                 max_seconds=self.max_seconds,
                 seed=self.seed_,
             )
         )
-        return self
 
     def fit_simulator(
         self, simulate: Simulate, draw_prior: DrawPrior, num_simulations: int, *, n_jobs: int | None = None
@@ -76,7 +130,8 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         """Draw from the prior, simulate in ``n_jobs`` processes and fit; failed simulations are counted and left out.
 
         Args:
-            simulate: ``simulate(parameters, rng)`` gives observations ``(n, m)`` of parameters ``(n, p)``.
+            simulate: ``simulate(parameters, rng)`` gives observations ``(n, m)``, or ``(n, k, m)``, of parameters
+                ``(n, p)``.
             draw_prior: ``draw_prior(number, rng)`` gives parameters ``(number, p)``.
             num_simulations: how many.
             n_jobs: processes, as joblib counts them; None for this one alone.
@@ -85,6 +140,33 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         tell_of_failures(simulated)
         self.failed_simulations_ = simulated.failed
         return self.fit(simulated.observations, simulated.parameters)
+
+    def fit_distribution(self, joint: Any, *, observed: Sequence[Any], num_simulations: int) -> Self:
+        """Draw from a ``JointDistribution`` of TFP, prior and simulator in one, and fit.
+
+        The parameters are named after its parts. Their support is what its bijectors onto the event space tell, if
+        ``support`` is None; it must be the same whatever the other parameters are.
+
+        Args:
+            joint: a ``JointDistribution``.
+            observed: names of the parts that are observed, or numbers of those that have none; they make up x in
+                this order. The others are the parameters.
+            num_simulations: how many draws.
+
+        Raises:
+            ValueError: if there is no such part, or nothing is left to infer.
+        """
+        simulated, names = draw_pairs(joint, observed, num_simulations, seed=self._new_seed())
+        tell_of_failures(simulated)
+        self.failed_simulations_ = simulated.failed
+        support = prior_support(joint, observed) if self.support is None else self.support
+        self.one_parameter_, self.parameter_names_ = False, names
+        x = simulated.observations
+        if self.observation == "vector":
+            x = x.reshape(len(x), -1)
+        self._check_kind(x)
+        self._fit_pairs(self._rows(x, fitting=True), simulated.parameters, support)
+        return self
 
     def sample(
         self, x: ArrayLike, num_samples: int = 1000, *, random_state: int | np.random.RandomState | None = None
@@ -97,7 +179,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             ``(num_samples, p)`` for x of ``(m,)``; ``(k, num_samples, p)`` for ``(k, m)``.
         """
         rows, one = self._observations(x)
-        context = np.repeat(self.observation_units_.to_flow(rows)[0], num_samples, axis=0)
+        context = np.repeat(self.observations_.context(rows), num_samples, axis=0)
         v = ensemble_sample(self.members_, len(context), seed=self._seed_of(random_state), context=context)
         samples = self.units_.from_flow(v).reshape(len(rows), num_samples, -1)
         return samples[0] if one else samples
@@ -109,14 +191,12 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         theta = theta.reshape(-1, len(self.units_.varies))
         if len(rows) not in (1, len(theta)):
             raise ValueError(f"{len(rows)} observations and {len(theta)} parameters do not belong together")
-        v, log_slope = self.units_.to_flow(theta)
-        context = np.broadcast_to(self.observation_units_.to_flow(rows)[0], (len(v), self.observation_units_.columns))
-        return ensemble_log_prob(self.members_, v, context) + log_slope
+        return self._log_density(rows, theta)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """The posterior mean at each observation ``(n, m)``: ``(n, p)``, or ``(n,)`` if fitted to ``(n,)``."""
         rows = self._rows(X)
-        context = self.observation_units_.to_flow(rows)[0]
+        context = self.observations_.context(rows)
         # The same draws for every observation: a row's mean then depends on no other row.
         means = np.zeros((len(rows), len(self.units_.varies)))
         each = -(-MEAN_OF // len(self.members_))
@@ -125,6 +205,29 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             samples = self.units_.from_flow(v.reshape(-1, v.shape[-1]), snap=False).reshape(len(rows), each, -1)
             means += samples.mean(axis=1) / len(self.members_)
         return means[:, 0] if self.one_parameter_ else means
+
+    def to_inference_data(
+        self, x: ArrayLike, num_samples: int = 1000, *, random_state: int | np.random.RandomState | None = None
+    ) -> DataTree:
+        """Samples at an observation ``(m,)``, or at k of them, as ArviZ takes them: its InferenceData, a ``DataTree``.
+
+        Each parameter is a variable of the group ``posterior`` under its name, with the dimensions ``chain``, ``draw``
+        and, of several observations, ``observation``; log-densities are in ``sample_stats``, x in ``observed_data``.
+
+        Raises:
+            FlowModelsError: if ``arviz-base`` is not installed.
+        """
+        samples = self.sample(x, num_samples, random_state=random_state)
+        observed = np.asarray(x, np.float64)
+        several = observed.reshape(-1, *self.observations_.shape)
+        rows = np.repeat(several, num_samples, axis=0)
+        return inference_data(
+            samples,
+            self._log_density(rows, samples.reshape(-1, samples.shape[-1])).reshape(samples.shape[:-1]),
+            self.observations_.columns(observed),
+            parameters=self.parameter_names_,
+            columns=self._columns("x{}"),
+        )
 
     def calibrate(
         self, simulate: Simulate, draw_prior: DrawPrior, n: int = 300, *, draws: int = 200, seed: int = 0
@@ -145,26 +248,19 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         Raises:
             FlowModelsError: if the packages of the pipeline are not installed.
         """
-        with extra_named("FlowPosterior.calibrate"):
-            from flow_models.applications.posterior import Posteriors
-            from flow_models.applications.posterior_measures import calibrate, measures
-            from flow_models.data.tables import Rows
         check_is_fitted(self)
         simulated = simulate_pairs(simulate, draw_prior, n, seed=seed)
         tell_of_failures(simulated)
-        y, truth = simulated.observations, simulated.parameters
-        samples = self.sample(y, draws, random_state=seed)
-        flat = samples.reshape(-1, samples.shape[-1])
-        posteriors = Posteriors(
-            x=samples,
-            truth=truth,
-            y=y,
-            log_prob=self.log_prob(np.repeat(y, draws, axis=0), flat).reshape(len(y), draws),
-            log_prob_truth=self.log_prob(y, truth),
-        )
-        rows = Rows(x=truth.astype(np.float32), noise=np.empty((len(y), 0), np.float32), y=y.astype(np.float32))
-        found = calibrate(posteriors, None, rows, local_pairs=0, seed=seed)
-        return measures(found, [f"parameter_{index}" for index in range(truth.shape[1])])
+        return calibration_of(self, simulated, draws=draws, seed=seed)
+
+    def calibrate_distribution(
+        self, joint: Any, *, observed: Sequence[Any], n: int = 300, draws: int = 200, seed: int = 0
+    ) -> dict[str, Any]:
+        """As ``calibrate``, over n draws of the ``JointDistribution`` that ``fit_distribution`` was given."""
+        check_is_fitted(self)
+        simulated, _ = draw_pairs(joint, observed, n, seed=seed)
+        tell_of_failures(simulated)
+        return calibration_of(self, simulated, draws=draws, seed=seed)
 
     def __sklearn_tags__(self) -> Tags:
         """Several parameters are several targets."""
@@ -175,23 +271,58 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
     def _observations(self, x: ArrayLike) -> tuple[NDArray[Any], bool]:
         """As rows, and whether it was one; with a warning if some lie outside of what was seen in training."""
         check_is_fitted(self)
-        one = np.ndim(x) == 1
+        one = np.ndim(x) == len(self.observations_.shape)
         rows = self._rows(np.asarray(x)[None] if one else x)
-        names = getattr(self, "feature_names_in_", [f"column {index}" for index in range(self.n_features_in_)])
-        found = self.seen_.warnings(rows, [str(name) for name in names])
+        found = self.observations_.warnings(rows, self._columns("column {}"))
         if found:
             more = f" (and {len(found) - 1} others of {len(rows)})" if len(found) > 1 else ""
             warnings.warn(found[0] + more, stacklevel=3)
         return rows, one
 
+    def _rows(self, x: Any, *, fitting: bool = False) -> NDArray[Any]:
+        if self.observation == "vector":
+            return super()._rows(x, fitting=fitting)
+        rows: NDArray[Any] = validate_data(self, x, reset=fitting, dtype=[np.float64, np.float32], allow_nd=True)
+        if not fitting and rows.shape[1:] != self.observations_.shape:
+            raise ValueError(
+                f"observations have shape {rows.shape}; FlowPosterior was fitted to {('n', *self.observations_.shape)}"
+            )
+        return rows
+
+    def _check_kind(self, x: Any) -> None:
+        if self.observation not in KINDS:
+            raise ValueError(f"observation must be one of {', '.join(KINDS)}; got {self.observation!r}")
+        if self.observation != "vector" and np.ndim(x) not in (2, 3):
+            raise ValueError(f"a {self.observation} has shape (k, m) or (k,); X has {np.ndim(x)} axes, not 3 or 2")
+
+    def _columns(self, unnamed: str) -> list[str]:
+        """Names of the columns of an observation, or of an element of it."""
+        names = getattr(self, "feature_names_in_", None)
+        if names is None or self.observation != "vector":
+            return [unnamed.format(index) for index in range(len(self.observations_.units.varies))]
+        return [str(name) for name in names]
+
+    def _log_density(self, rows: NDArray[Any], theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``log p(theta | row)``, of one row or one for each."""
+        v, log_slope = self.units_.to_flow(theta)
+        context = np.broadcast_to(self.observations_.context(rows), (len(v), self.observations_.width))
+        return ensemble_log_prob(self.members_, v, context) + log_slope
+
     def _learned(self) -> dict[str, Any]:
         return {
-            "observation_units": self.observation_units_.to_json(),
-            "seen": self.seen_.to_json(),
+            "observations": self.observations_.to_json(),
             "one_parameter": self.one_parameter_,
+            "parameter_names": self.parameter_names_,
         }
 
     def _recall(self, content: dict[str, Any]) -> None:
-        self.observation_units_ = Units.from_json(content["observation_units"])
-        self.seen_ = Seen.from_json(content["seen"])
+        self.observations_ = Observations.from_json(content["observations"])
         self.one_parameter_ = content["one_parameter"]
+        self.parameter_names_ = content["parameter_names"]
+
+
+def _names(y: Any, number: int) -> list[str]:
+    """Those of a table's columns, or of a series; ``parameter_0`` … if it has none."""
+    columns = getattr(y, "columns", [getattr(y, "name", None)])
+    named = len(columns) == number and all(isinstance(each, str) for each in columns)
+    return [str(each) for each in columns] if named else [f"parameter_{index}" for index in range(number)]

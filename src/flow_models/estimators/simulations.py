@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Simulated:
 
     Attributes:
         parameters: ``(n, p)``.
-        observations: ``(n, m)``.
+        observations: ``(n, m)``; of sets and series ``(n, k, m)``.
         failed: how many more there were that raised an error or gave a value that is not finite.
         example: what the first of these did; None if none failed.
     """
@@ -60,11 +61,8 @@ def simulate_pairs(
         for each in Parallel(n_jobs=n_jobs, return_as="generator")(calls):
             done.append(each)
             bar.update(len(each[0]))
-    width = max((part[1].shape[1] for part in done), default=0)
-    observations = np.concatenate(
-        [rows if rows.shape[1] == width else np.full((len(rows), width), np.nan) for _, rows, _ in done]
-    )
-    good = np.isfinite(observations).all(axis=1) & np.isfinite(parameters).all(axis=1)
+    observations = _joined([rows for _, rows, _ in done])
+    good = np.isfinite(observations.reshape(number, -1)).all(axis=1) & np.isfinite(parameters).all(axis=1)
     failed = int((~good).sum())
     if number - failed < 2:  # noqa: PLR2004 - of one nothing can be learned
         reasons = [reason for *_, reason in done if reason]
@@ -97,9 +95,13 @@ def _simulate_chunk(simulate: Simulate, parameters: Array, seed: list[int]) -> t
         return parameters, np.full((1, 0), np.nan), reason
     # One of them failed: the others are worth having.
     rows = [_simulate_chunk(simulate, each[None], [*seed, index]) for index, each in enumerate(parameters)]
-    width = max(row.shape[1] for _, row, _ in rows)
-    values = [row if row.shape[1] == width else np.full((1, width), np.nan) for _, row, _ in rows]
-    return parameters, np.concatenate(values), next((why for *_, why in rows if why), reason)
+    return parameters, _joined([row for _, row, _ in rows]), next((why for *_, why in rows if why), reason)
+
+
+def _joined(parts: list[Array]) -> Array:
+    """One array; of parts that failed altogether NaN in the shape of the others."""
+    shape = max((part.shape[1:] for part in parts), key=math.prod, default=(0,))
+    return np.concatenate([part if part.shape[1:] == shape else np.full((len(part), *shape), np.nan) for part in parts])
 
 
 def _table(values: Any) -> Array:

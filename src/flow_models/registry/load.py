@@ -1,15 +1,10 @@
-"""From a model's address to the folder that ``FlowModel.load`` reads."""
+"""From a model's address to the folder that ``FlowModel.load``, or that of an estimator, reads."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import mlflow
-from mlflow.models import Model
-
 from flow_models.errors import FlowModelsError
-from flow_models.registry.package import FLOW_MODEL
-from flow_models.registry.tracking import connect_to_existing, explained
 
 
 def resolve(uri: str | Path) -> Path:
@@ -21,14 +16,25 @@ def resolve(uri: str | Path) -> Path:
     Raises:
         FlowModelsError: if there is no such folder or version, or the store cannot be reached.
     """
-    if not str(uri).startswith("models:/"):
-        return _folder(Path(uri))
+    return _fetched(str(uri)) if str(uri).startswith("models:/") else _folder(Path(uri))
+
+
+def _fetched(uri: str) -> Path:
+    # MLflow is no part of the base installation, which reads folders.
+    import mlflow
+    from mlflow.models import Model
+
+    from flow_models.registry.package import FLOW_MODEL
+    from flow_models.registry.tracking import connect_to_existing, explained
+
     connect_to_existing()
     with explained(f"fetch {uri}"):
-        version = mlflow.artifacts.download_artifacts(str(uri))
+        version = mlflow.artifacts.download_artifacts(uri)
     packaged = Model.load(version).flavors["python_function"].get("artifacts", {})
     if FLOW_MODEL not in packaged:
-        raise FlowModelsError(f"{uri}: not a model of this project; name one that `flow-models register` made")
+        raise FlowModelsError(
+            f"{uri}: not a model of this project; name one that `flow-models register` or fm.log_model made"
+        )
     return Path(version, packaged[FLOW_MODEL]["path"])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from mlflow.models import ModelSignature
 from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
-from flow_models.registry.tracking import explained
+from flow_models.registry.tracking import explained, in_run
 
 PYFUNC = Path(__file__).with_name("pyfunc_model.py")
 FLOW_MODEL = "flow_model"
@@ -33,7 +33,7 @@ def log_model(run_id: str, *, saved_model: Path, flow_model: Path, example: np.n
     Raises:
         FlowModelsError: if MLflow refuses the model or cannot store it.
     """
-    with explained("package the model"), mlflow.start_run(run_id=run_id):
+    with explained("package the model"), in_run(run_id):
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(PYFUNC),

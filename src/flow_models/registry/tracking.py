@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -59,6 +60,12 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     # A server knows where its artifacts go; beside an sqlite file MLflow would take the current folder.
     is_local = client.tracking_uri.startswith("sqlite:")
     return str(client.create_experiment(name, artifact_location=ARTIFACTS.resolve().as_uri() if is_local else None))
+
+
+def in_run(run_id: str) -> AbstractContextManager[Any]:
+    """Inside it MLflow logs to this run; one that is active already stays so."""
+    active = mlflow.active_run()
+    return nullcontext() if active is not None and active.info.run_id == run_id else mlflow.start_run(run_id=run_id)
 
 
 @contextmanager

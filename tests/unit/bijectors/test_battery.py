@@ -148,6 +148,12 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
     "realnvp with a context, whitened": lambda dtype: realnvp(
         **VECTOR, context_width=3, context_features=4, whiten=True, dtype=dtype
     ),
+    "realnvp with a set as context": lambda dtype: realnvp(
+        **VECTOR, context_width=6, context_elements=3, context_order=False, context_features=4, whiten=True, dtype=dtype
+    ),
+    "realnvp with a series as context": lambda dtype: realnvp(
+        **VECTOR, context_width=10, context_elements=5, context_features=4, whiten=True, dtype=dtype
+    ),
     "spline_coupling with a context": lambda dtype: spline_coupling(**VECTOR, bins=4, context_width=3, dtype=dtype),
 }
 every_bijector = pytest.mark.parametrize("name", BIJECTORS)

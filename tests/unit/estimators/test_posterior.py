@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -91,6 +92,24 @@ def test_failed_simulations_are_counted_and_left_out(jobs):
 def test_a_simulator_that_never_works_is_an_error():
     with pytest.raises(ValueError, match="20 of 20 simulations failed"):
         fm.FlowPosterior(**TINY).fit_simulator(lambda theta, _: np.full_like(theta, np.nan), draw_prior, 20)
+
+
+def test_arviz_takes_the_samples_under_the_names_of_the_parameters():
+    theta = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 2)), columns=["depth", "age"])
+    posterior = fm.FlowPosterior(**TINY).fit(theta.to_numpy(), theta)
+    tree = posterior.to_inference_data([0.1, 0.2], 30, random_state=1)
+    assert {name: each.dims for name, each in tree["posterior"].items()} == dict.fromkeys(
+        ["depth", "age"], ("chain", "draw")
+    )
+    drawn = posterior.sample([0.1, 0.2], 30, random_state=1)
+    np.testing.assert_array_equal(tree["posterior/age"][0], drawn[:, 1])
+    np.testing.assert_allclose(tree["sample_stats/lp"][0], posterior.log_prob([0.1, 0.2], drawn), rtol=1e-5)
+    several = posterior.to_inference_data([[0.1, 0.2], [0.3, 0.4]], 30)
+    assert several["posterior/depth"].sizes == {"chain": 1, "draw": 30, "observation": 2}
+    assert several["observed_data/x1"].to_numpy().tolist() == [0.2, 0.4]
+    np.testing.assert_array_equal(
+        several["posterior/depth"][0, :, 1], posterior.sample([[0.1, 0.2], [0.3, 0.4]], 30)[1, :, 0]
+    )
 
 
 def test_a_saved_posterior_answers_as_before(posterior, tmp_path):
