@@ -44,6 +44,9 @@ def main() -> None:
     def precision() -> Any:
         return torch.autocast("cpu", torch.bfloat16) if wanted.mode.endswith("bfloat16") else nullcontext()
 
+    # Compiled functions refuse tensors of inference mode.
+    without_gradients = torch.no_grad if wanted.mode.startswith("compile") else torch.inference_mode
+
     def train() -> float:
         optimizer.zero_grad()
         with precision():
@@ -53,11 +56,11 @@ def main() -> None:
         return loss.item()
 
     def log_prob() -> Any:
-        with torch.inference_mode(), precision():
+        with without_gradients(), precision():
             return log_prob_of(x, None)
 
     def sample() -> Any:
-        with torch.inference_mode(), precision():
+        with without_gradients(), precision():
             return model.sample(wanted.batch)
 
     parameters = sum(each.numel() for each in model.parameters() if each.requires_grad)
