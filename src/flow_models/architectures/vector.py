@@ -172,14 +172,9 @@ class VectorFlow:
     def _context_network(self) -> Callable[[tf.Tensor], tf.Tensor]:
         if self.context_elements is not None:
             network = SeriesNetwork if self.context_order else SetNetwork
-            return network(
-                elements=self.context_elements,
-                columns=self.context_width // self.context_elements,
-                outputs=self.context_read,
-                hidden=self.hidden[0],
-                rng=self.rng,
-                dtype=self.dtype,
-            )
+            columns = self.context_width // self.context_elements if self.context_width else 0
+            shape = {"elements": self.context_elements, "columns": columns, "outputs": self.context_read or 0}
+            return network(**shape, hidden=self.hidden[0], rng=self.rng, dtype=self.dtype)
         if self.context_features is None:
             return tf.identity
         return self._dense(inputs=self.context_width, outputs=self.context_features, last_gain=1.0)
