@@ -11,7 +11,7 @@ export KERAS_HOME := $(CURDIR)/.cache/keras
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint format unit lock clean stack stack-stop nightly
+.PHONY: help env demo test lint format unit lock clean stack stack-stop nightly faults
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -59,7 +59,10 @@ stack-stop: $(READY) ## End them
 	@python -m deploy.stack stop
 
 nightly: $(READY) ## Some nights of retraining on those servers, told as they go: new images, poison, noise
-	@python -m tests.system.nightly
+	@python -m tests.system.nightly --pictures docs/pictures
+
+faults: $(READY) ## Kill a worker and take servers away while they work, ten times each; hours
+	@python -m tests.system.faults $(FAULTS_OPTIONS)
 
 clean: ## Remove what the pipeline made; the environment, the data and the registry stay
 	rm -rf checkpoints models prepared reports

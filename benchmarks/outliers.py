@@ -82,8 +82,7 @@ def trained(images: Images, folder: Path, wanted: argparse.Namespace) -> tuple[F
     fitting, calibrating = images[halves[0]], images[halves[1]]
     if not (folder / "model.json").exists():
         rest = images[order[int(HELD_OUT * len(images)) :]]
-        levels = 3 if images.shape[1] >= 32 else 2  # noqa: PLR2004 - 28 halves twice
-        options = {"image_shape": images.shape[1:], "levels": levels, "steps": wanted.steps}
+        options = {"image_shape": images.shape[1:], "levels": levels_of(images.shape[1]), "steps": wanted.steps}
         settings = TrainSettings(minutes=wanted.minutes, epochs=10_000, patience=10_000, batch_size=BATCH)
         checkpoints = folder.with_name(f"{folder.name}-checkpoints")
         compute = choose_compute(settings, run=checkpoints)
@@ -102,6 +101,11 @@ def trained(images: Images, folder: Path, wanted: argparse.Namespace) -> tuple[F
         outcome = training.train(model, data, settings, seed=0, folder=folder, checkpoints=checkpoints, xla=compute.xla)
         print(f"{folder.name}: {outcome.steps} steps in {outcome.seconds / 60:.1f} minutes", flush=True)
     return FlowModel.load(folder), (fitting, calibrating)
+
+
+def levels_of(side: int) -> int:
+    """Of a Glow for images of so many pixels a side."""
+    return 3 if side >= 32 else 2  # noqa: PLR2004 - 28 halves twice
 
 
 def detection(name: str, model: FlowModel, pair: Pair, held_out: tuple[Images, Images]) -> pd.DataFrame:

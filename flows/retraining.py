@@ -19,7 +19,7 @@ from flow_models.settings import load_settings
 from flows.parameters import Application, Deployment, Hours, Share
 from flows.reasons import Decision, decide, reasons_text, short
 from flows.stage import PROJECT, StageError, stages_of
-from flows.tasks import DELAYS, RETRIES, command, run, stamped
+from flows.tasks import DELAYS, RETRIES, command, refuse_endless_attempts, run, stamped
 from flows.training import training
 
 
@@ -41,6 +41,7 @@ def retraining(
         gpu_deployment: Train by this deployment, such as training/training-gpu. Empty: here.
         hours: A stage that takes longer is ended, and the run fails.
     """
+    refuse_endless_attempts()
     command("newest images", "data", "update")
     run.with_options(retries=RETRIES["validate"], retry_delay_seconds=DELAYS, timeout_seconds=3600 * hours)(
         "validate", force=False

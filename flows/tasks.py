@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import get_run_logger, runtime, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
@@ -14,6 +14,7 @@ from flows.stage import PROJECT, StageError, ask, run_stage
 # S3 or MLflow may be away for a moment; a training that failed fails again.
 RETRIES = {"validate": 3, "prepare": 3, "register": 3, "register-vectors": 3}
 DELAYS = [10.0, 30.0, 90.0]  # seconds before each further attempt
+MOST_ATTEMPTS = 5  # of a run whose worker is lost
 COMMAND_SECONDS = 4 * 3600.0
 
 
@@ -40,6 +41,20 @@ def run(stage: str, *, force: bool) -> None:
 def command(name: str, *arguments: str) -> dict[str, Any]:  # noqa: ARG001 - the name is the task run's
     """Run a command of ``flow-models``; what it prints beside its result is the task's log."""
     return ask(*arguments, project=PROJECT, log=get_run_logger().info)
+
+
+def refuse_endless_attempts() -> None:
+    """Fail a run that takes its worker with it each time; automations.yaml would schedule it for ever.
+
+    Raises:
+        StageError: after ``MOST_ATTEMPTS``.
+    """
+    attempts = int(runtime.flow_run.run_count)
+    if attempts > MOST_ATTEMPTS:
+        raise StageError(
+            f"its worker was lost {attempts - 1} times; look whether it takes more memory than there is",
+            worth_retrying=False,
+        )
 
 
 def stamped(flow: str) -> str:

@@ -15,7 +15,7 @@ from flow_models.settings import MANIFEST, load_settings
 from flows.parameters import Application, Digest, Hours
 from flows.results import metrics_table, summary
 from flows.stage import PROJECT, StageError, stages_of
-from flows.tasks import DELAYS, RETRIES, run, stamped
+from flows.tasks import DELAYS, RETRIES, refuse_endless_attempts, run, stamped
 
 
 @task(name="same images", task_run_name="same images")
@@ -58,6 +58,7 @@ def training(
         data: Digest of the images: fail unless the worker finds these. Empty: take what is there.
         hours: A stage that takes longer is ended, and the run fails.
     """
+    refuse_endless_attempts()
     for stage in stages_of(application):
         kind = stage.partition("@")[0]
         # The tag is for a limit over all deployments: prefect concurrency-limit create train 1

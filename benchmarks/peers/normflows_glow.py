@@ -54,7 +54,7 @@ def main() -> None:
 
     def log_prob() -> Any:
         with torch.inference_mode(), precision():
-            return log_prob_of(x)
+            return log_prob_of(x, None)
 
     def sample() -> Any:
         with torch.inference_mode(), precision():

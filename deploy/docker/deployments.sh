@@ -1,7 +1,10 @@
 #!/bin/sh
 # The pools and the deployments, made again whenever the stack starts: both commands bring up to date what is there.
+# Of the automation a second one would be made.
 set -eu
 for pool in local gpu; do
     prefect --no-prompt work-pool create "$pool" --type process --base-job-template deploy/work-pools/process.json --overwrite
 done
+prefect --no-prompt automation inspect flow-models-lost-runs > /dev/null 2>&1 ||
+    prefect --no-prompt automation create --from-file automations.yaml
 exec prefect --no-prompt deploy --all

@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def spawn(service: Service, home: Path) -> None:
         return
     folder = home / service.name
     folder.mkdir(parents=True, exist_ok=True)
-    with (home / f"{service.name}.log").open("wb") as log:
+    with (home / f"{service.name}.log").open("wb") as log, interruptible():
         process = subprocess.Popen(  # noqa: S603
             service.command,
             cwd=folder,
@@ -65,6 +66,24 @@ def spawn(service: Service, home: Path) -> None:
         )
     record = {"pid": process.pid, "started": psutil.Process(process.pid).create_time(), "ending": int(service.ending)}
     _pid_file(service.name, home).write_text(json.dumps(record), encoding="utf-8")
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """What is started in the block gets SIGINT's usual effect.
+
+    A shell makes its background jobs ignore SIGINT, and so does all that they start. A Prefect worker that is asked to
+    end by SIGTERM sends itself a SIGINT: ignoring it, it would never end.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if not ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a new program does not inherit handlers, only ignoring
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def wait(service: Service, home: Path, *, within: float = START_SECONDS) -> None:

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -89,17 +89,30 @@ class Stack:
             **CREDENTIALS,
         }
 
+    def service(self, name: str) -> Service:
+        """One of ``NAMES``, as it is started once those before it run."""
+        postgres = Postgres(self.home, self.ports.postgres)
+        made: dict[str, Callable[[], Service]] = {
+            "postgres": lambda: postgres.service,
+            "s3": self._s3,
+            "mlflow": lambda: self._mlflow(postgres),
+            "prefect": lambda: self._prefect(postgres),
+            "worker": self._worker,
+        }
+        return made[name]()
+
     def _start(self) -> None:
-        postgres, s3 = Postgres(self.home, self.ports.postgres), self._s3()
+        postgres = Postgres(self.home, self.ports.postgres)
         postgres.initialise()
-        self._bring_up(postgres.service, s3)
+        self._bring_up("postgres", "s3")
         postgres.create(["mlflow", "prefect"])
         self._create_bucket()
-        self._bring_up(self._mlflow(postgres), self._prefect(postgres))
+        self._bring_up("mlflow", "prefect")
         self._create_pool()
-        self._bring_up(self._worker())
+        self._bring_up("worker")
 
-    def _bring_up(self, *services: Service) -> None:
+    def _bring_up(self, *names: str) -> None:
+        services = [self.service(name) for name in names]
         for service in services:
             processes.spawn(service, self.home)
         for service in services:

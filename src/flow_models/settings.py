@@ -94,6 +94,7 @@ class GlowSettings(Section):
     levels: int = Field(2, ge=1, le=8)
     steps: int = Field(8, ge=1)
     hidden_channels: int = Field(64, ge=1)
+    dense_layers: int = Field(0, ge=0)
 
 
 class VectorSettings(Section):

@@ -7,6 +7,7 @@ before training are in ``data_stages``.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -117,37 +118,56 @@ def evaluate(settings: Settings) -> dict[str, Any]:
 def register(settings: Settings) -> Registered:
     """Log the run, register the model as challenger, and promote it if it passes the gate.
 
+    One that was broken off is gone on with: the same model is not registered twice by it.
+
     Raises:
         FlowModelsError: if the model was not evaluated, or MLflow refuses.
     """
-    from flow_models.applications import find_application
     from flow_models.model import FlowModel
-    from flow_models.registry import package, promotion, runs, tracking
-    from flow_models.saved_model import export
+    from flow_models.registry import promotion, runs, tracking, unfinished
 
     model = FlowModel.load(settings.model_folder)
-    served = find_application(settings.application).serve(settings, model)
-    client = tracking.connect()
+    client, name = tracking.connect(), settings.register_.name
     made_from = _provenance(settings)
+    tags = {**made_from.tags(), unfinished.MODEL: unfinished.model_digest(settings.model_folder)}
+    version = unfinished.find_unfinished(client, name, tags=tags, parameters=runs.parameters(settings))
+    if version is None:
+        version = _log_version(settings, client, model, made_from, tags)
+    if unfinished.was_promoted(client, name, version):
+        passed = version.tags.get(promotion.GATE) == promotion.PASSED
+        reasons = version.tags.get(promotion.REASONS, "").splitlines()
+    else:
+        decision = _decide(settings, client, version, model)
+        passed, reasons = decision.passed, decision.reasons
+    registered = Registered(
+        name=name,
+        version=version.number,
+        alias=promotion.CHAMPION if passed else promotion.CHALLENGER,
+        passed=passed,
+        reasons=reasons,
+        run_id=version.run_id,
+    )
+    with complete_file(settings.report_folder / runs.REGISTERED) as file:
+        file.write_text(json.dumps(asdict(registered), indent=2) + "\n", encoding="utf-8")
+    unfinished.finish(client, name, version)
+    return registered
+
+
+def _log_version(
+    settings: Settings, client: MlflowClient, model: FlowModel, made_from: Provenance, tags: Mapping[str, str]
+) -> Version:
+    """Everything that was measured in a run, the model beside it, and a version of it that is the challenger."""
+    from flow_models.applications import find_application
+    from flow_models.registry import package, promotion, runs
+    from flow_models.saved_model import export
+
+    served = find_application(settings.application).serve(settings, model)
     run_id = runs.log_run(client, settings, made_from, tags={"validation": "passed"})
     with TemporaryDirectory() as folder:
         serving = Path(folder) / "serving"
         export(served.functions, serving)
         uri = package.log_model(run_id, saved_model=serving, flow_model=settings.model_folder, example=served.example)
-    name = settings.register_.name
-    version = promotion.register_version(client, name, model_uri=uri, run_id=run_id, tags=made_from.tags())
-    decision = _decide(settings, client, version, model)
-    registered = Registered(
-        name=name,
-        version=version.number,
-        alias=promotion.CHAMPION if decision.passed else promotion.CHALLENGER,
-        passed=decision.passed,
-        reasons=decision.reasons,
-        run_id=run_id,
-    )
-    with complete_file(settings.report_folder / runs.REGISTERED) as unfinished:
-        unfinished.write_text(json.dumps(asdict(registered), indent=2) + "\n", encoding="utf-8")
-    return registered
+    return promotion.register_version(client, settings.register_.name, model_uri=uri, run_id=run_id, tags=tags)
 
 
 def _listeners(settings: Settings, run: Path) -> list[Listener]:

@@ -78,12 +78,14 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._spoil(self._ask(), fault)
 
+    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+
     def log_message(self, *_: object) -> None:
         """Nothing."""
 
     def _ask(self) -> Answer:
         connection = http.client.HTTPConnection(self.server.upstream, timeout=30)
-        connection.request("GET", self.path, headers=dict(self.headers))
+        connection.request(self.command, self.path, headers=dict(self.headers))
         response = connection.getresponse()
         answer = response.status, dict(response.getheaders()), response.read()
         connection.close()
@@ -112,9 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, f'"{self.server.etag}"')
             elif not name.lower().startswith(_LEFT_OUT):
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        # An answer to HEAD says how long the body would be.
+        size = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+        self.send_header("Content-Length", size)
         self.end_headers()
-        self.wfile.write(body if whole else body[: len(body) // 2])
+        if self.command != "HEAD":
+            self.wfile.write(body if whole else body[: len(body) // 2])
         if not whole:
             self.close_connection = True
 

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from deploy.stack.postgres import find_binaries
+from deploy.stack.processes import interruptible
 from flow_models.errors import FlowModelsError
 
 START_SECONDS = 180
@@ -52,14 +53,15 @@ def running(
         RuntimeError: if it ends or is not ready in time, with the last lines of its log.
     """
     with log.open("wb") as output:
-        server = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=log.parent,
-            env={**os.environ, **(environment or {})},
-            start_new_session=True,
-        )
+        with interruptible():
+            server = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=log.parent,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
         try:
             if health:
                 _wait(server, health, log)

@@ -11,12 +11,16 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import VariableCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun, WorkPool
+from prefect.events import Event
+from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Running
 
 from tests.integration.conftest import Prefect
 from tests.integration.servers import running
@@ -135,6 +139,38 @@ def test_news_of_new_data_starts_a_retraining(
 
     assert emitted.returncode == 0, emitted.stderr
     wait_for(lambda: len(runs_of(client, deployment)) > before)
+
+
+def test_a_run_whose_heartbeat_stops_is_scheduled_again_and_one_that_ended_is_not(
+    deployed: None, client: SyncPrefectClient
+) -> None:
+    content = yaml.safe_load((CLONE / "automations.yaml").read_text())["automations"][0]
+    content["trigger"]["within"] = 10  # the least that Prefect allows
+    automation = client.create_automation(AutomationCore.model_validate(content))
+    deployment = client.read_deployment_by_name("training/training").id
+    lost, ended = (client.create_flow_run_from_deployment(deployment) for _ in range(2))
+    for run in (lost, ended):
+        client.set_flow_run_state(run.id, Running(), force=True)
+        send_heartbeat(client, run)
+    client.set_flow_run_state(ended.id, Completed(), force=True)
+
+    wait_for(lambda: client.read_flow_run(lost.id).state_name == "AwaitingRetry")
+
+    assert client.read_flow_run(ended.id).state_name == "Completed"
+    client.delete_automation(automation)
+
+
+def send_heartbeat(client: SyncPrefectClient, run: FlowRun) -> None:
+    """As Prefect's engine does."""
+    event = Event(
+        event="prefect.flow-run.heartbeat",
+        resource={"prefect.resource.id": f"prefect.flow-run.{run.id}"},
+        related=[
+            {"prefect.resource.id": f"prefect.deployment.{run.deployment_id}", "prefect.resource.role": "deployment"},
+            {"prefect.resource.id": "prefect.tag.flow-models", "prefect.resource.role": "tag"},
+        ],
+    )
+    client._client.post("/events", json=[event.model_dump(mode="json")])
 
 
 def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has(

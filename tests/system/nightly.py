@@ -6,10 +6,8 @@ noise is stopped at the gate; and whoever asks for the champion meanwhile gets t
 
 from __future__ import annotations
 
-import os
+import argparse
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -18,25 +16,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import numpy as np
-from mlflow import MlflowClient
-from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from deploy.stack.services import Ports, Stack
 from flow_models.data.demo import write_demo
 from flow_models.data.png import encode_png
-from tests.integration.servers import free_port
+from tests.system.browser import browsing, find_browser, stacked
 from tests.system.project import IMAGES, Project
+from tests.system.site import BUCKET, MODEL, PREFIX, Site, started_stack
 
-BUCKET, PREFIX = "images", "digits"
-MODEL = "flow-models"
 # Enough training to tell digits from noise: 7.6 bits/dim with the first images, 7.3 with the new ones, 9.1 after noise.
 SETTINGS = {
-    "data": {"source": f"s3://{BUCKET}/{PREFIX}"},
     "train": {"epochs": 30, "learning_rate": 0.002, "warmup_steps": 10, "checkpoint_minutes": 1.0},
     "register": {"gate": {"bits_per_dim": {"max": 8.3}}},
 }
@@ -45,77 +37,31 @@ NIGHT_SECONDS = 900
 NEWS = ("event", "emit", "flow-models.new-data", "--resource-id", "flow-models.data")
 
 
-@contextmanager
-def started_stack() -> Iterator[Stack]:
-    """The servers in a folder that is removed afterwards."""
-    # Not below a folder that only its owner may enter: PostgreSQL of a root runs as somebody else.
-    home = Path(tempfile.mkdtemp())
-    home.chmod(0o755)
-    stack = Stack(home, Ports(postgres=free_port(), s3=free_port(), mlflow=free_port(), prefect=free_port()))
-    try:
-        stack.start()
-        yield stack
-    finally:
-        stack.stop()
-        shutil.rmtree(home, ignore_errors=True)
-
-
 class Nights:
     """A project whose images are in a bucket, and the deployment that retrains it.
 
     Args:
-        stack: running.
-        project: with the images in ``data/``; its ``params.yaml`` is pointed at the bucket.
+        site: with its images in ``data/`` yet.
         say: gets each line of the story.
     """
 
-    def __init__(self, stack: Stack, project: Project, say: Callable[[str], object]) -> None:
-        self._environment = {**os.environ, **stack.environment, "PREFECT_HOME": str(stack.home / "prefect")}
-        self._project, self._say = project, say
-        environment = stack.environment
-        self._s3 = boto3.client(
-            "s3",
-            endpoint_url=environment["AWS_ENDPOINT_URL"],
-            aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-            region_name=environment["AWS_DEFAULT_REGION"],
-        )
-        self._mlflow = MlflowClient(environment["MLFLOW_TRACKING_URI"])
-        with temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}):
-            self._client = get_client(sync_client=True)
+    def __init__(self, site: Site, say: Callable[[str], object]) -> None:
+        self._site, self._say = site, say
         self._told: set[str] = set()
 
     def prepare(self) -> None:
         """Move the images to the bucket and make the deployments."""
-        self._s3.create_bucket(Bucket=BUCKET)
-        data = self._project.folder / "data"
-        files = [path for path in sorted(data.rglob("*")) if path.is_file() and path.suffix == ".png"]
-        for path in files:
-            self.put(path.relative_to(data).as_posix(), path.read_bytes())
-        self._project.set(SETTINGS)
-        self._prefect("work-pool", "create", "gpu", "--type", "process")
-        self._prefect("deploy", "--all")
-        self._say(f"{len(files)} images lie in s3://{BUCKET}/{PREFIX}; the deployments are made.")
-
-    def put(self, key: str, content: bytes) -> None:
-        """One image, new or in the place of another."""
-        self._s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}/{key}", Body=content)
-
-    def remove(self, key: str) -> None:
-        """One image."""
-        self._s3.delete_object(Bucket=BUCKET, Key=f"{PREFIX}/{key}")
-
-    def keys(self, split: str) -> list[str]:
-        """The images of a split."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{PREFIX}/{split}/")
-        return [item["Key"].removeprefix(f"{PREFIX}/") for page in pages for item in page["Contents"]]
+        number = self._site.move_images()
+        self._site.project.set(SETTINGS)
+        self._site.deploy()
+        self._say(f"{number} images lie in s3://{BUCKET}/{PREFIX}; the deployments are made.")
 
     def night(self, *start: str) -> FlowRun:
         """One retraining, started by a command of Prefect, to its end."""
         began = time.monotonic()
-        self._prefect(*start)
+        self._site.command(*start)
         while time.monotonic() - began < NIGHT_SECONDS:
-            runs = self._client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=20)
+            runs = self._site.prefect.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=20)
             run = next((each for each in runs if self._is_new(each)), None)
             if run is not None and run.state is not None and run.state.is_final():
                 self._told.add(str(run.id))
@@ -125,23 +71,45 @@ class Nights:
             time.sleep(0.5)
         raise TimeoutError(f"no retraining ended within {NIGHT_SECONDS} s")
 
-    def versions(self) -> dict[str, int]:
-        """The number of the version at each alias."""
-        aliases = self._mlflow.get_registered_model(MODEL).aliases
-        return {alias: int(number) for alias, number in aliases.items()}
-
     def gate(self, version: int) -> tuple[str, list[str]]:
         """What the gate said of a version, and why."""
-        tags = self._mlflow.get_model_version(MODEL, str(version)).tags
+        tags = self._site.mlflow.get_model_version(MODEL, str(version)).tags
         return tags["gate"], tags["gate.reasons"].splitlines()
 
     def tell_versions(self) -> None:
         """Who is champion now, and what the gate said of the newest."""
-        versions = self.versions()
+        versions = self._site.versions()
         verdict, reasons = self.gate(versions["challenger"])
         self._say(f"  version {versions['challenger']}: gate {verdict}; the champion is version {versions['champion']}")
         for reason in reasons:
             self._say(f"    {reason}")
+
+    def take_pictures(self, run: FlowRun, version: int, folder: Path) -> None:
+        """Prefect's page of a run, and MLflow's of a version and of the run that it came from, as a browser shows them.
+
+        Args:
+            run: of the flow.
+            version: that it registered.
+            folder: gets nightly_prefect.png and nightly_mlflow.png.
+        """
+        if find_browser() is None:
+            self._say("  no Chromium on this machine, so no pictures")
+            return
+        made = self._site.mlflow.get_model_version(MODEL, str(version))
+        experiment = self._site.mlflow.get_run(str(made.run_id)).info.experiment_id
+        mlflow, prefect = self._site.environment["MLFLOW_TRACKING_URI"], self._site.environment["PREFECT_API_URL"]
+        inside = self._site.prefect.read_flow_runs(
+            flow_run_filter=FlowRunFilter(parent_flow_run_id={"any_": [run.id]}), limit=1
+        )
+        runs = [f"{prefect.removesuffix('/api')}/runs/flow-run/{each.id}" for each in (run, *inside)]
+        of_version = f"{mlflow}/#/models/{MODEL}/versions/{version}"
+        of_run = f"{mlflow}/#/experiments/{experiment}/runs/{made.run_id}"
+        with browsing() as browser:
+            flows = [browser.picture(page, shows="Task runs", height=520) for page in runs]
+            stacked(flows, folder / "nightly_prefect.png")
+            registered = browser.picture(of_version, shows="champion", height=880, close="Close")
+            tracked = browser.picture(of_run, shows="bits_per_dim", height=760, close="Close")
+            stacked([registered, tracked], folder / "nightly_mlflow.png")
 
     @contextmanager
     def champions_seen(self) -> Iterator[set[int]]:
@@ -151,7 +119,7 @@ class Nights:
 
         def ask() -> None:
             while not ended.wait(0.2):
-                seen.add(int(self._mlflow.get_model_version_by_alias(MODEL, "champion").version))
+                seen.add(int(self._site.mlflow.get_model_version_by_alias(MODEL, "champion").version))
 
         asking = threading.Thread(target=ask)
         asking.start()
@@ -163,18 +131,6 @@ class Nights:
 
     def _is_new(self, run: FlowRun) -> bool:
         return run.name.startswith("retraining ") and str(run.id) not in self._told
-
-    def _prefect(self, *arguments: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
-            cwd=self._project.folder,
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def more_digits(project: Project) -> dict[str, bytes]:
@@ -200,55 +156,61 @@ def blank(number: int) -> bytes:
     return encode_png(np.full((8, 8), number % 256, np.uint8))
 
 
-def tell(nights: Nights, project: Project, say: Callable[[str], object]) -> dict[str, Any]:
-    """The story; what came of each night, for those who check."""
+def tell(site: Site, say: Callable[[str], object], *, pictures: Path | None = None) -> dict[str, Any]:
+    """The story; what came of each night, for those who check, and pictures of the second one for those who look."""
     by_hand = ("deployment", "run", "retraining/retraining")
+    nights = Nights(site, say)
     nights.prepare()
 
     say("\nThe first night. There is no champion yet.")
     first = nights.night(*by_hand)
     nights.tell_versions()
 
-    more = more_digits(project)
+    more = more_digits(site.project)
     say(f"\n{len(more)} new images land in the bucket, and the news of it.")
     for key, content in more.items():
-        nights.put(key, content)
+        site.put(key, content)
     second = nights.night(*NEWS)
     nights.tell_versions()
-    good = nights.versions()
+    good = site.versions()
+    if pictures is not None:
+        nights.take_pictures(second, good["challenger"], pictures)
 
     with nights.champions_seen() as champions:
-        training = nights.keys("train")
+        training = site.keys("train")
         poison = [f"train/digit0/blank{number}.png" for number in range(len(training) // 9)]
         say(f"\n{len(poison)} blank images land: {len(poison) / (len(training) + len(poison)):.0%} of train/.")
         for number, key in enumerate(poison):
-            nights.put(key, blank(number))
+            site.put(key, blank(number))
         third = nights.night(*by_hand)
         for key in poison:
-            nights.remove(key)
+            site.remove(key)
 
         say(f"\nThey are removed; all {len(training)} images of train/ are overwritten with noise.")
         for number, key in enumerate(training):
-            nights.put(key, noise(number))
+            site.put(key, noise(number))
         fourth = nights.night(*by_hand)
         nights.tell_versions()
     say(f"\nWho asked for the champion during these two nights got version {sorted(champions)}.")
     return {
         "runs": [first, second, third, fourth],
         "good": good,
-        "end": nights.versions(),
+        "end": site.versions(),
         "champions": champions,
-        "gate": nights.gate(nights.versions()["challenger"]),
+        "gate": nights.gate(site.versions()["challenger"]),
     }
 
 
 def main() -> None:
     """From nothing: a project with the embedded digits, the servers, the nights."""
+    parser = argparse.ArgumentParser(prog="python -m tests.system.nightly", description=main.__doc__)
+    parser.add_argument("--pictures", type=Path, help="a folder for pictures of Prefect's and MLflow's pages")
+    pictures = parser.parse_args().pictures
     folder = Path(tempfile.mkdtemp())
     project = Project.create(folder / "project")
     try:
         with started_stack() as stack:
-            tell(Nights(stack, project, print), project, print)
+            tell(Site(stack, project), print, pictures=pictures)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

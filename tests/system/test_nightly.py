@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.servers import skip_without_postgresql
-from tests.system.nightly import Nights, started_stack, tell
+from tests.system.nightly import tell
 from tests.system.project import Project
+from tests.system.site import Site, started_stack
 
 
 @pytest.mark.story
@@ -17,7 +18,7 @@ def test_new_images_are_promoted_and_neither_poison_nor_noise_changes_the_champi
     skip_without_postgresql()
     project = Project.create(tmp_path / "project")
     with started_stack() as stack:
-        story = tell(Nights(stack, project, print), project, print)
+        story = tell(Site(stack, project), print)
     first, second, third, fourth = story["runs"]
 
     assert first.state.message == "trained: there is no champion"

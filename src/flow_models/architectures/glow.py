@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from flow_models.architectures.vector import realnvp
 from flow_models.bijectors import (
     ActNorm,
     AffineCoupling,
     Chain,
+    Flatten,
     FusedBijector,
     GlowStep,
     InvertibleConv,
@@ -31,6 +34,7 @@ def glow(
     levels: int,
     steps: int,
     hidden_channels: int,
+    dense_layers: int = 0,
     seed: int = 0,
     dtype: tf.DType = tf.float32,
     compute_dtype: tf.DType | None = None,
@@ -39,13 +43,16 @@ def glow(
     """The bijector of Kingma & Dhariwal 2018 between 8-bit intensities and N(0, I).
 
     Each level squeezes, takes ``steps`` Glow steps, and ends in the prior of what it factors out;
-    the last ends in an ActNorm, a learned Gaussian per channel.
+    the last ends in an ActNorm, a learned Gaussian per channel. With ``dense_layers`` the coarsest level then goes on
+    as a vector through couplings that see all of the image at once, as in Mackowiak, Ardizzone et al. 2021: what an
+    image is of, and not how it looks, is found there.
 
     Args:
         image_shape: height, width, channels; height and width a multiple of ``2 ** levels``.
         levels: of the multi-scale architecture.
         steps: per level.
         hidden_channels: of the coupling networks.
+        dense_layers: couplings of the coarsest level as a vector; their hidden layers are as wide as it is.
         seed: of the starting weights.
         dtype: of everything but what lies inside the coupling networks.
         compute_dtype: inside the coupling networks.
@@ -57,10 +64,12 @@ def glow(
     parts = _Parts(hidden_channels, np.random.default_rng(seed), dtype, compute_dtype or dtype, reversible)
     built: list[FusedBijector] = []
     shape = image_shape
-    for index in range(levels):
-        built.append(parts.level(shape, steps=steps, last=index == levels - 1))
+    for _ in range(levels - 1):
+        built.append(parts.level(shape, steps=steps, prior=parts.coupling))
         height, width, channels = built[-1].latent_shape
         shape = (height, width, channels // 2)
+    coarsest = parts.level(shape, steps=steps, prior=parts.actnorm)
+    built.append(Chain([coarsest, *parts.dense(coarsest.latent_shape, layers=dense_layers)]))
     rescale = Rescale(event_shape=image_shape, scale=256.0, shift=128.0, dtype=dtype)
     return Chain([rescale, MultiScale(built)], name="glow")
 
@@ -99,16 +108,36 @@ class _Parts:
     compute_dtype: tf.DType
     reversible: bool
 
-    def level(self, data_shape: Shape, *, steps: int, last: bool) -> FusedBijector:
+    def level(
+        self, data_shape: Shape, *, steps: int, prior: Callable[[tuple[int, ...]], FusedBijector]
+    ) -> FusedBijector:
         squeeze = Squeeze(data_shape=data_shape, dtype=self.dtype)
         shape = squeeze.latent_shape
         glow_steps = Repeat(lambda: self.step(shape), times=steps, reversible=self.reversible)
-        prior = ActNorm(event_shape=shape, dtype=self.dtype) if last else self.coupling(shape)
-        return Chain([squeeze, glow_steps, prior], name="level")
+        return Chain([squeeze, glow_steps, prior(shape)], name="level")
+
+    def dense(self, shape: tuple[int, ...], *, layers: int) -> list[FusedBijector]:
+        if not layers:
+            return []
+        flat = Flatten(data_shape=shape, dtype=self.dtype)
+        (features,) = flat.latent_shape
+        couplings = realnvp(
+            features=features,
+            layers=layers,
+            hidden=[features, features],
+            standardise=False,
+            seed=int(self.rng.integers(2**31)),
+            dtype=self.dtype,
+            compute_dtype=self.compute_dtype,
+        )
+        return [flat, couplings]
+
+    def actnorm(self, shape: tuple[int, ...]) -> ActNorm:
+        return ActNorm(event_shape=shape, dtype=self.dtype)
 
     def step(self, shape: tuple[int, ...]) -> FusedBijector:
         return GlowStep(
-            actnorm=ActNorm(event_shape=shape, dtype=self.dtype),
+            actnorm=self.actnorm(shape),
             conv=InvertibleConv(event_shape=shape, rng=self.rng, dtype=self.dtype),
             coupling=self.coupling(shape),
         )

@@ -136,7 +136,7 @@ class VectorFlow:
             chain += [self._order(index), coupling()]
         if self.context_width is None:
             return Chain([*self._units(), *chain], name=name)
-        network = self._context_network()
+        network = self._context_network(self.context_width)
         conditional = Conditional(
             Chain(chain),
             network=network,
@@ -169,15 +169,20 @@ class VectorFlow:
         order = np.roll(elements, -passed) if index % 2 else self.rng.permutation(elements)
         return Permutation(event_shape=(self.features,), order=order, dtype=self.dtype)
 
-    def _context_network(self) -> Callable[[tf.Tensor], tf.Tensor]:
+    def _context_network(self, width: int) -> Callable[[tf.Tensor], tf.Tensor]:
         if self.context_elements is not None:
             network = SeriesNetwork if self.context_order else SetNetwork
-            columns = self.context_width // self.context_elements if self.context_width else 0
-            shape = {"elements": self.context_elements, "columns": columns, "outputs": self.context_read or 0}
-            return network(**shape, hidden=self.hidden[0], rng=self.rng, dtype=self.dtype)
+            return network(
+                elements=self.context_elements,
+                columns=width // self.context_elements,
+                outputs=self.context_features or width,
+                hidden=self.hidden[0],
+                rng=self.rng,
+                dtype=self.dtype,
+            )
         if self.context_features is None:
             return tf.identity
-        return self._dense(inputs=self.context_width, outputs=self.context_features, last_gain=1.0)
+        return self._dense(inputs=width, outputs=self.context_features, last_gain=1.0)
 
     def _dense(self, **options: Any) -> DenseNetwork:
         return DenseNetwork(

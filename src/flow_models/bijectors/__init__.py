@@ -5,6 +5,7 @@ from flow_models.bijectors.chain import Chain
 from flow_models.bijectors.checkerboard import Checkerboard
 from flow_models.bijectors.conditional import Conditional
 from flow_models.bijectors.coupling import AffineCoupling
+from flow_models.bijectors.flatten import Flatten
 from flow_models.bijectors.fused import FusedBijector
 from flow_models.bijectors.glow_step import GlowStep
 from flow_models.bijectors.inverted import Inverted
@@ -25,6 +26,7 @@ __all__ = [
     "Chain",
     "Checkerboard",
     "Conditional",
+    "Flatten",
     "FusedBijector",
     "GlowStep",
     "Inverted",

@@ -112,7 +112,7 @@ class Repeat(FusedBijector):
             return index + 1, tf.ensure_shape(z, x.shape), total + log_det
 
         state = (tf.constant(0), x, _no_log_det(x))
-        _, z, total = tf.while_loop(lambda index, *_: index < self._times, body, state)
+        _, z, total = _loop(lambda index, *_: index < self._times, body, state)
         return z, total
 
     def _looped_forward(self, z: tf.Tensor, weights: Weights) -> tuple[tf.Tensor, tf.Tensor]:
@@ -121,7 +121,7 @@ class Repeat(FusedBijector):
             return index - 1, tf.ensure_shape(x, z.shape), total + log_det
 
         state = (tf.constant(self._times - 1), z, _no_log_det(z))
-        _, x, total = tf.while_loop(lambda index, *_: index >= 0, body, state)
+        _, x, total = _loop(lambda index, *_: index >= 0, body, state)
         return x, total
 
     def _looped_gradient(
@@ -142,8 +142,13 @@ class Repeat(FusedBijector):
 
         arrays = [tf.TensorArray(each.dtype, self._times, element_shape=each.shape[1:]) for each in weights]
         state = (tf.constant(self._times - 1), z, dz, *arrays)
-        _, _, dx, *gradients = tf.while_loop(lambda index, *_: index >= 0, body, state)
+        _, _, dx, *gradients = _loop(lambda index, *_: index >= 0, body, state)
         return dx, *(array.stack() for array in gradients)
+
+
+def _loop(condition: Callable[..., tf.Tensor], body: Callable[..., tuple[Any, ...]], state: tuple[Any, ...]) -> Any:
+    """One iteration after the other: TensorFlow would let ten overlap, and keep the activations of all of them."""
+    return tf.while_loop(condition, body, state, parallel_iterations=1)
 
 
 def _no_log_det(x: tf.Tensor) -> tf.Tensor:

@@ -32,25 +32,29 @@ def stand(client: MlflowClient, name: str) -> Standing:
         FlowModelsError: if the store refuses.
     """
     with explained(f"look up who is champion of {name}"):
-        changes = history.read(client, name)
-        known = not _write_down_unwritten(client, name, history.standing(changes))
-        return settle(client, name, changes if known else None)
+        changes, aliases = history.read(client, name), _aliases(client, name)
+        if _write_down_unwritten(client, name, history.standing(changes), aliases):
+            return settle(client, name)
+        return settle(client, name, changes, aliases)
 
 
-def settle(client: MlflowClient, name: str, changes: list[Change] | None = None) -> Standing:
+def settle(
+    client: MlflowClient, name: str, changes: list[Change] | None = None, aliases: Mapping[str, int] | None = None
+) -> Standing:
     """Move the aliases to where the history says; whoever moved one looks whether the history has grown meanwhile.
 
     Args:
         client: of the store.
         name: of the registered model.
         changes: its history, if that was just read.
+        aliases: its aliases, if they were read after it.
     """
     changes = history.read(client, name) if changes is None else changes
     while True:
         now = history.standing(changes)
-        if not (now.changes and _repeat(client, name, now)):
+        if not (now.changes and _repeat(client, name, now, aliases)):
             return now
-        before, changes = changes, history.read(client, name)
+        before, changes, aliases = changes, history.read(client, name), None
         if len(changes) == len(before):
             return now
 
@@ -64,9 +68,8 @@ def set_tags(client: MlflowClient, name: str, version: int, tags: Mapping[str, s
     return bool(missing)
 
 
-def _write_down_unwritten(client: MlflowClient, name: str, now: Standing) -> bool:
+def _write_down_unwritten(client: MlflowClient, name: str, now: Standing, aliases: Mapping[str, int]) -> bool:
     """Take note of a champion that the history does not know; whether there was one."""
-    aliases = _aliases(client, name)
     champion = aliases.get(CHAMPION)
     if champion is None or champion in now.champions:
         return False
@@ -80,10 +83,10 @@ def _write_down_unwritten(client: MlflowClient, name: str, now: Standing) -> boo
     return True
 
 
-def _repeat(client: MlflowClient, name: str, now: Standing) -> bool:
+def _repeat(client: MlflowClient, name: str, now: Standing, aliases: Mapping[str, int] | None) -> bool:
     """On the version and at the aliases, in this order, what the history says; whether that was news there."""
     tagged = _tag(client, name, now)
-    aliases = _aliases(client, name)
+    aliases = _aliases(client, name) if aliases is None else aliases
     wanted = {PREVIOUS: now.previous, CHAMPION: now.champion}
     moved = {alias: number for alias, number in wanted.items() if aliases.get(alias) != number}
     for alias, number in moved.items():
@@ -100,7 +103,7 @@ def _tag(client: MlflowClient, name: str, now: Standing) -> bool:
     if now.left is None:
         tags = {f"promoted.{key}": value for key, value in said.items()}
     else:
-        tags = {**{f"rolled_back.{key}": value for key, value in said.items()}, "rolled_back": "true"}
+        tags = {f"rolled_back.{key}": value for key, value in said.items()}
     try:
         return set_tags(client, name, change.version if now.left is None else now.left, tags)
     except MlflowException as error:

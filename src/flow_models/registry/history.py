@@ -24,6 +24,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from requests.exceptions import RetryError
 
+from flow_models.registry.tracking import CANNOT_NOW
+
 SUFFIX = ".promotions"
 Kind = Literal["promotion", "rollback", "found"]
 _PAGE = 1_000
@@ -163,7 +165,7 @@ def contended(work: Callable[[], _T]) -> _T:
 def _passes(error: MlflowException) -> bool:
     """A server that answered that it could not, not one that did not answer."""
     away = isinstance(error.__context__, OSError) and not isinstance(error.__context__, RetryError)
-    return not away and error.error_code in {"BAD_REQUEST", "INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"}
+    return not away and error.error_code in CANNOT_NOW | {"INTERNAL_ERROR"}
 
 
 def ensure_registered(client: MlflowClient, name: str, *, about: str | None = None) -> None:

@@ -105,11 +105,11 @@ def run_of(client: MlflowClient, folder: Path) -> str | None:
 def open_run_of(client: MlflowClient, model_folder: Path, parameters: Mapping[str, str]) -> str | None:
     """The id of the run in which a model was trained, if its registration may be logged there.
 
-    None if the store has no such run, if it holds a registered model already, whose metrics must stay, or if it was
-    given other parameters, which MLflow does not let change.
+    None if the store has no such run, if a version was made of it already, whose metrics must stay, or if it was given
+    other parameters, which MLflow does not let change.
     """
     run = _found(client, model_folder)
-    if run is None or (run.outputs and run.outputs.model_outputs):
+    if run is None or client.search_model_versions(f"run_id='{run.info.run_id}'", max_results=1):
         return None
     contradicts = any(parameters.get(name, value) != value for name, value in run.data.params.items())
     return None if contradicts else str(run.info.run_id)

@@ -27,6 +27,7 @@ from flow_models.registry.tracking import explained
 CHAMPION, CHALLENGER, PREVIOUS = aliases.CHAMPION, "challenger", aliases.PREVIOUS
 DECISION = "gate.json"  # among the artifacts of the version's run
 GATE, PASSED, FAILED = "gate", "passed", "failed"
+REASONS = "gate.reasons"  # a line each
 _PASSED_GATE = "passed the gate"
 
 
@@ -76,7 +77,7 @@ def promote(
         FlowModelsError: if there is no such version, or it did not pass the gate and no reason is given.
     """
     now = stand(client, name)
-    chosen = _numbered(client, name, version) if version is not None else _required(client, name, CHALLENGER)
+    chosen = numbered(client, name, version) if version is not None else _required(client, name, CHALLENGER)
     if chosen.number == now.champion:
         return chosen
     verdict = chosen.tags.get(GATE)
@@ -140,7 +141,7 @@ def record_decision(client: MlflowClient, name: str, version: Version, decision:
     """
     with explained(f"record the gate's decision on {name} version {version.number}"):
         client.log_dict(version.run_id, decision.to_json(), DECISION)
-        tags = {"gate.reasons": "\n".join(decision.reasons), "gate.data": decision.data, **_compared(decision)}
+        tags = {REASONS: "\n".join(decision.reasons), "gate.data": decision.data, **_compared(decision)}
         # The verdict last: what has one has its reasons.
         tags[GATE] = PASSED if decision.passed else FAILED
         set_tags(client, name, version.number, tags)
@@ -160,7 +161,7 @@ def _compared(decision: Decision) -> dict[str, str]:
 
 
 def rollback(client: MlflowClient, name: str, *, by: str, reason: str | None = None) -> Version:
-    """Make the previous champion the champion again; the one that is left keeps the tag ``rolled_back``.
+    """Make the previous champion the champion again; the one that is left keeps the tags ``rolled_back.…``.
 
     Raises:
         FlowModelsError: if there is no previous champion, or the champion changed at the same time.
@@ -191,7 +192,7 @@ def status(client: MlflowClient, name: str) -> dict[str, Version]:
     with explained(f"look up the model {name}"):
         found = client.get_registered_model(name).aliases
         order = sorted(found, key=lambda alias: (alias != CHAMPION, alias))
-        return {alias: _numbered(client, name, int(found[alias])) for alias in order}
+        return {alias: numbered(client, name, int(found[alias])) for alias in order}
 
 
 def at_alias(client: MlflowClient, name: str, alias: str) -> Version | None:
@@ -205,6 +206,16 @@ def at_alias(client: MlflowClient, name: str, alias: str) -> Version | None:
     return _describe(client, found)
 
 
+def numbered(client: MlflowClient, name: str, number: int) -> Version:
+    """A version by its number.
+
+    Raises:
+        FlowModelsError: if there is none, or the store refuses.
+    """
+    with explained(f"look up {name} version {number}"):
+        return _describe(client, client.get_model_version(name, str(number)))
+
+
 def _required(client: MlflowClient, name: str, alias: str) -> Version:
     found = at_alias(client, name, alias)
     if found is None:
@@ -212,11 +223,6 @@ def _required(client: MlflowClient, name: str, alias: str) -> Version:
             f"{name}: no version is {alias}; `flow-models status --name {name}` lists those there are"
         )
     return found
-
-
-def _numbered(client: MlflowClient, name: str, number: int) -> Version:
-    with explained(f"look up {name} version {number}"):
-        return _describe(client, client.get_model_version(name, str(number)))
 
 
 def _describe(client: MlflowClient, version: ModelVersion) -> Version:

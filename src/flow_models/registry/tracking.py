@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from requests.exceptions import RequestException
 
 from flow_models.errors import FlowModelsError, UnavailableError
 
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
+CANNOT_NOW = {"BAD_REQUEST", "TEMPORARILY_UNAVAILABLE"}  # what MLflow answers when its database is away or has no time
 
 
 def connect() -> MlflowClient:
@@ -71,14 +74,21 @@ def explained(what: str) -> Iterator[None]:
 
     Raises:
         FlowModelsError: ``what`` was refused, with MLflow's reason and the store that gave it.
-        UnavailableError: the store did not answer.
+        UnavailableError: the store did not answer, or cannot at this moment.
     """
     try:
         yield
     except MlflowException as error:
-        store = mlflow.get_tracking_uri()
+        store, said = mlflow.get_tracking_uri(), " ".join(str(error).split())
         if isinstance(error.__context__, OSError):  # what lies under every failure of `requests`
             raise UnavailableError(
                 f"{what}: no answer from {store}; start the server or correct MLFLOW_TRACKING_URI"
             ) from error
-        raise FlowModelsError(f"{what}: {' '.join(str(error).split())} (asked {store})") from error
+        if error.error_code in CANNOT_NOW:
+            raise UnavailableError(f"{what}: {said} (asked {store}); try again, or look at its log") from error
+        raise FlowModelsError(f"{what}: {said} (asked {store})") from error
+    except RequestException as error:  # artifacts are sent without MLflow's own exceptions
+        is_refusal = error.response is not None and error.response.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
+        raise (FlowModelsError if is_refusal else UnavailableError)(
+            f"{what}: {' '.join(str(error).split())}"
+        ) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 from flow_models import commands, data_stages, stages
 from flow_models.applications import find_application
@@ -15,7 +16,9 @@ from flow_models.applications.base import Evaluation
 from flow_models.applications.sources import rows
 from flow_models.applications.vectors import VectorApplication
 from flow_models.data.tables import Columns, Rows, read_table
+from flow_models.errors import UnavailableError
 from flow_models.model import FlowModel
+from flow_models.registry.unfinished import REGISTRATION
 from flow_models.report.page import Headline
 from flow_models.settings import Settings
 
@@ -63,10 +66,30 @@ def test_an_application_of_ones_own_goes_through_the_pipeline(
     assert stages.train(settings).epochs == 2
     assert np.isfinite(stages.evaluate(settings)["negative_log_likelihood"])
     if conditioning == "context":  # MLflow takes seconds; a model of parts is packaged alike
+        break_off_a_registration(settings, monkeypatch)
         registered = stages.register(settings)
-        assert (registered.name, registered.alias) == ("beacon", "champion")
+        assert (registered.name, registered.version, registered.alias) == ("beacon", 1, "champion")
         assert (tmp_path / "reports/test_eighth/report.html").is_file()
+        break_off_at_the_end(registered)
+        assert stages.register(settings) == registered
         assert_that_a_worse_model_stays_challenger(settings)
+
+
+def break_off_a_registration(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow goes away when the version is there and the gate has not decided."""
+
+    def away(*_: object) -> None:
+        raise UnavailableError("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "_decide", away)
+        with pytest.raises(UnavailableError):
+            stages.register(settings)
+
+
+def break_off_at_the_end(registered: stages.Registered) -> None:
+    """It is champion, but nobody noted that nothing is left to do."""
+    MlflowClient().delete_model_version_tag(registered.name, str(registered.version), REGISTRATION)
 
 
 def assert_that_a_worse_model_stays_challenger(settings: Settings) -> None:

@@ -18,6 +18,7 @@ from flow_models.bijectors import (
     Chain,
     Checkerboard,
     Conditional,
+    Flatten,
     FusedBijector,
     GlowStep,
     Inverted,
@@ -111,6 +112,7 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
     "Chain": lambda dtype: Chain([ActNorm(event_shape=SHAPE, dtype=dtype), coupling(dtype)]),
     "Checkerboard": lambda dtype: Checkerboard(data_shape=(3, 4, 2), dtype=dtype),
     "Conditional": conditional,
+    "Flatten": lambda dtype: Flatten(data_shape=SHAPE, dtype=dtype),
     "GlowStep": glow_step,
     "Inverted": lambda dtype: Inverted(ActNorm(event_shape=SHAPE, dtype=dtype)),
     "InvertibleConv": lambda dtype: InvertibleConv(event_shape=SHAPE, rng=rng(), dtype=dtype),
@@ -131,6 +133,9 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
     "glow": lambda dtype: glow(image_shape=(8, 8, 1), levels=2, steps=2, hidden_channels=8, dtype=dtype),
     "glow, reversible": lambda dtype: glow(
         image_shape=(8, 8, 1), levels=2, steps=2, hidden_channels=8, dtype=dtype, reversible=True
+    ),
+    "glow with dense couplings": lambda dtype: glow(
+        image_shape=(4, 4, 1), levels=1, steps=1, hidden_channels=8, dense_layers=2, dtype=dtype
     ),
     "glow in colour, not square": lambda dtype: glow(
         image_shape=(8, 4, 3), levels=2, steps=1, hidden_channels=8, dtype=dtype

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -19,6 +21,15 @@ from flow_models.errors import FlowModelsError
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('deaf', 'w'); time.sleep(60)"
 PARENT = "import subprocess, time; subprocess.Popen(['sleep', '600']); open('has-child', 'w'); time.sleep(60)"
+
+POLITE = """
+import time
+try:
+    open("ready", "w")
+    time.sleep(60)
+except KeyboardInterrupt:
+    open("interrupted", "w")
+"""
 
 
 def service(program: str, is_ready: Callable[[], bool] = lambda: True) -> Service:
@@ -61,6 +72,19 @@ def test_one_that_does_not_listen_is_killed(home: Path, monkeypatch: pytest.Monk
     processes.wait(stubborn, home)
     assert processes.end("server", home)
     assert not processes.running("server", home)
+
+
+def test_one_that_is_started_by_a_job_in_the_background_which_ignores_interrupts_ends_by_one(home: Path) -> None:
+    polite = replace(service(POLITE, is_ready=(home / "server/ready").exists), ending=signal.SIGINT)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        processes.spawn(polite, home)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    processes.wait(polite, home)
+    assert processes.end("server", home)
+    assert (home / "server/interrupted").exists()
 
 
 def test_a_later_process_with_the_same_number_is_left_alone(home: Path) -> None:

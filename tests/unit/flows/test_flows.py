@@ -12,6 +12,9 @@ import yaml
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow, load_flow_from_entrypoint
 
+from flows.stage import StageError
+from flows.tasks import MOST_ATTEMPTS, refuse_endless_attempts
+
 CLONE = Path(__file__).resolve().parents[3]
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((CLONE / "prefect.yaml").read_text())["deployments"]
 ENTRYPOINTS = sorted({deployment["entrypoint"] for deployment in DEPLOYMENTS})
@@ -59,3 +62,11 @@ def test_no_flow_imports_tensorflow_when_it_is_loaded() -> None:
 def test_a_parameter_that_cannot_be_is_refused_before_anything_runs(flow: str, parameters: dict[str, Any]) -> None:
     with pytest.raises(ParameterTypeError, match=list(parameters)[-1]):
         load(f"flows/{flow}.py:{flow}").validate_parameters(parameters)
+
+
+def test_a_run_that_takes_its_worker_with_it_is_not_repeated_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_ATTEMPTS))
+    refuse_endless_attempts()
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__RUN_COUNT", str(MOST_ATTEMPTS + 1))
+    with pytest.raises(StageError, match="its worker was lost 5 times"):
+        refuse_endless_attempts()

@@ -107,7 +107,7 @@ def test_rollback_returns_to_the_previous_champion_once_and_says_who_and_why(
     assert rollback(client, NAME, by="Grace", reason="alarms").number == 1
     assert numbers(client) == {"champion": 1, "challenger": 2}
     tags = status(client, NAME)["challenger"].tags
-    assert (tags["rolled_back"], tags["rolled_back.by"], tags["rolled_back.reason"]) == ("true", "Grace", "alarms")
+    assert (tags["rolled_back.by"], tags["rolled_back.reason"]) == ("Grace", "alarms")
     with pytest.raises(FlowModelsError, match="no version is previous"):
         rollback(client, NAME, by="Grace")
 

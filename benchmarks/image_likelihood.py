@@ -1,0 +1,83 @@
+"""Bits per dimension of held-out images after the same minutes of training, beside normflows' Glow of the same size.
+
+    python -m benchmarks.image_likelihood --data FOLDER --peers PYTHON [--pairs cats32] [--minutes 7] [--models FOLDER]
+
+FOLDER is as for ``benchmarks.outliers``, and a model kept with ``--models`` serves there as well. One library after the
+other has the machine; the peer's mode, optimizer and rate are chosen in trials that the minutes do not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.outlier_sets import PAIRS
+from benchmarks.outliers import BATCH, levels_of, statistics, trained
+from benchmarks.workers import environment_of_workers
+from flow_models.evaluation.likelihood import bits_per_dim
+from flow_models.settings import TrainSettings
+
+CLIP_NORM = TrainSettings().clip_norm
+
+
+def main() -> None:
+    """Train both on each set and print what they reach."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with torch and normflows; none: only ours")
+    parser.add_argument("--pairs", nargs="+", choices=list(PAIRS), default=["cats32"], metavar="PAIR")
+    parser.add_argument("--models", type=Path, help="keep our models here, and use those that are there")
+    parser.add_argument("--minutes", type=float, default=7.0)
+    parser.add_argument("--trial-seconds", type=float, default=30.0, help="of each of the peer's trials")
+    parser.add_argument("--images", type=int, default=10**6, help="to train on, at most")
+    parser.add_argument("--scored", type=int, default=2000, help="test images, at most")
+    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=8)
+    wanted = parser.parse_args()
+    for name in wanted.pairs:
+        pair = PAIRS[name](wanted.data, limit=wanted.images, scored=wanted.scored)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            model, (held_out, _) = trained(pair.train, (wanted.models or folder) / name, wanted)
+            bits = bits_per_dim(statistics(model, pair.inliers)["log_prob"], model.dimensions)
+            size = sum(int(np.prod(each.shape)) for each in model.bijector.trainable_variables)
+            print(f"{name:14} ours       {size:>8} parameters{'':36} {_with_error(bits)} bits/dim", flush=True)
+            if wanted.peers:
+                np.savez(folder / "images.npz", train=pair.train, trial=held_out, test=pair.inliers)
+                print(
+                    f"{name:14} normflows  {_of_peer(wanted, folder / 'images.npz', pair.train.shape[1])}", flush=True
+                )
+
+
+def _of_peer(wanted: argparse.Namespace, images: Path, size: int) -> str:
+    case = {
+        "data": str(images),
+        "levels": levels_of(size),
+        "steps": wanted.steps,
+        "hidden": wanted.hidden,
+        "batch": BATCH,
+        "clip_norm": CLIP_NORM,
+        "seconds": 60 * wanted.minutes,
+        "trial_seconds": wanted.trial_seconds,
+    }
+    command = [wanted.peers, "-W", "ignore", "-m", "benchmarks.peers.normflows_training"]
+    done = subprocess.run(  # noqa: S603 - the interpreter that the user named
+        command, input=json.dumps(case), stdout=subprocess.PIPE, env=environment_of_workers(), text=True, check=True
+    )
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    made = f"{result['parameters']:>8} parameters, {result['steps']:>6} steps, {result['settings']:<22}"
+    return f"{made} {_with_error(np.asarray(result['bits_per_dim']))} bits/dim"
+
+
+def _with_error(bits: np.ndarray) -> str:
+    return f"{bits.mean():.3f} ± {bits.std() / np.sqrt(len(bits)):.3f}"
+
+
+if __name__ == "__main__":
+    main()

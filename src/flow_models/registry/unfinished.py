@@ -1,0 +1,61 @@
+"""A registration that was broken off, so that the next attempt goes on with its version instead of making another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from flow_models.registry.aliases import set_tags, stand
+from flow_models.registry.promotion import Version, numbered
+from flow_models.registry.tracking import explained
+
+MODEL = "model.digest"
+REGISTRATION, FINISHED = "registration", "finished"
+
+
+def model_digest(folder: Path) -> str:
+    """sha256 of a saved model's description, in which the digest of its weights stands."""
+    return hashlib.sha256((folder / "model.json").read_bytes()).hexdigest()
+
+
+def find_unfinished(
+    client: MlflowClient, name: str, *, tags: Mapping[str, str], parameters: Mapping[str, str]
+) -> Version | None:
+    """The newest version made of the same model, data and settings whose registration did not come to its end.
+
+    Args:
+        client: of the store.
+        name: of the registered model.
+        tags: that it was made with, the model's digest among them.
+        parameters: of its run.
+
+    Raises:
+        FlowModelsError: if the store refuses.
+    """
+    with explained(f"look for a registration of {name} that was broken off"):
+        same = client.search_model_versions(f"name='{name}' and tags.`{MODEL}` = '{tags[MODEL]}'")
+        for found in sorted(same, key=lambda each: -int(each.version)):
+            alike = all(found.tags.get(tag) == value for tag, value in tags.items())
+            if not alike or found.tags.get(REGISTRATION) == FINISHED:
+                continue
+            if client.get_run(found.run_id).data.params == parameters:
+                return numbered(client, name, int(found.version))
+    return None
+
+
+def was_promoted(client: MlflowClient, name: str, version: Version) -> bool:
+    """Whether a version is champion, or was: then there is nothing left to decide."""
+    return version.number in stand(client, name).champions
+
+
+def finish(client: MlflowClient, name: str, version: Version) -> None:
+    """Note that nothing is left to do.
+
+    Raises:
+        FlowModelsError: if the store refuses.
+    """
+    with explained(f"end the registration of {name} version {version.number}"):
+        set_tags(client, name, version.number, {REGISTRATION: FINISHED})

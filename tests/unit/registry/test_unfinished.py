@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from mlflow import MlflowClient
+
+from flow_models.registry.promotion import Version, promote, register_version
+from flow_models.registry.tracking import experiment_id
+from flow_models.registry.unfinished import MODEL, find_unfinished, finish, was_promoted
+
+NAME = "flow-models"
+TAGS = {"data.shards": "abc", MODEL: "0123"}
+PARAMETERS = {"seed": "0"}
+
+
+@pytest.fixture
+def begin(client: MlflowClient) -> Callable[[], Version]:
+    """Makes a version whose registration is not finished."""
+
+    def make() -> Version:
+        run_id = client.create_run(experiment_id(client, "image_anomaly")).info.run_id
+        client.log_param(run_id, "seed", "0")
+        model = client.create_logged_model(experiment_id(client, "image_anomaly"), source_run_id=run_id)
+        client.finalize_logged_model(model.model_id, "READY")
+        return register_version(client, NAME, model_uri=model.model_uri, run_id=run_id, tags=TAGS)
+
+    return make
+
+
+def test_where_nothing_was_registered_there_is_nothing_to_go_on_with(client: MlflowClient) -> None:
+    assert find_unfinished(client, NAME, tags=TAGS, parameters=PARAMETERS) is None
+
+
+def test_a_registration_that_was_broken_off_is_found_until_it_is_finished(
+    client: MlflowClient, begin: Callable[[], Version]
+) -> None:
+    version = begin()
+    assert find_unfinished(client, NAME, tags=TAGS, parameters=PARAMETERS) == version
+    finish(client, NAME, version)
+    assert find_unfinished(client, NAME, tags=TAGS, parameters=PARAMETERS) is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "parameters"),
+    [(TAGS | {MODEL: "4567"}, PARAMETERS), (TAGS | {"data.shards": "def"}, PARAMETERS), (TAGS, {"seed": "1"})],
+)
+def test_one_of_another_model_other_data_or_settings_is_left_alone(
+    client: MlflowClient, begin: Callable[[], Version], tags: dict[str, str], parameters: dict[str, str]
+) -> None:
+    begin()
+    assert find_unfinished(client, NAME, tags=tags, parameters=parameters) is None
+
+
+def test_one_that_was_promoted_already_needs_no_decision(client: MlflowClient, begin: Callable[[], Version]) -> None:
+    first, second = begin(), begin()
+    promote(client, NAME, by="Ada", version=first.number, reason="a trial")
+    assert was_promoted(client, NAME, first)
+    assert not was_promoted(client, NAME, second)
