@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
@@ -153,6 +153,17 @@ class FlowEstimator(BaseEstimator):
         rows: NDArray[Any] = validate_data(self, x, reset=fitting, dtype=[np.float64, np.float32], **options)
         return rows
 
+    def _weights(self, sample_weight: ArrayLike | None, rows: NDArray[Any]) -> NDArray[np.float64] | None:
+        """As an array ``(n,)``, with scikit-learn's own messages if it is none; None for None."""
+        if sample_weight is None:
+            return None
+        weights: NDArray[np.float64] = _check_sample_weight(
+            sample_weight, rows, dtype=np.float64, ensure_non_negative=True
+        )
+        if not weights.any():
+            raise ValueError("sample_weight: all are zero; at least one sample must have a positive weight")
+        return weights
+
     def _recipe(self, n: int, p: int, m: int = 0) -> Recipe:
         """By the data, but for what the user chose."""
         self._check_choices()
@@ -197,6 +208,20 @@ def varying(units: Units) -> int:
     if not units.columns:
         raise ValueError("every column is constant: there is no density to learn; bring a column that varies")
     return units.columns
+
+
+def weighty(weights: NDArray[np.float64] | None, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64] | None]:
+    """The rows that have a weight, and it: those of weight 0 might as well not be there.
+
+    Raises:
+        ValueError: if there are fewer than two.
+    """
+    if weights is None:
+        return rows, None
+    present = weights > 0
+    if present.sum() < 2:  # noqa: PLR2004
+        raise ValueError("sample_weight: fewer than 2 samples have a positive weight; there is no density to learn")
+    return rows[present], weights[present]
 
 
 def _plain(value: Any) -> Any:

@@ -13,8 +13,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from flow_models.estimators.base import FlowEstimator, varying
-from flow_models.estimators.fitting import Fitted, fit
+from flow_models.estimators.base import FlowEstimator, varying, weighty
+from flow_models.estimators.fitting import Fitted, effective_rows, fit
 from flow_models.estimators.members import ensemble_sample
 from flow_models.estimators.units import Units
 
@@ -40,19 +40,28 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         temperature_: by which log-probabilities are divided.
     """
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
-        """Learn from rows ``(n, p)`` and their classes ``(n,)``, of any type.
+    def fit(
+        self,
+        X: ArrayLike,  # noqa: N803 - scikit-learn's name
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from rows ``(n, p)`` and their classes ``(n,)``, of any type, each as often as its weight says.
 
         Raises:
-            ValueError: if the rows are not finite numbers, or there are not two classes.
+            ValueError: if the rows are not finite numbers, or those with a weight are not of two classes.
         """
         rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
         check_classification_targets(labels)
+        weights = self._weights(sample_weight, rows)
+        if weights is not None:
+            labels = labels[weights > 0]
+        rows, weights = weighty(weights, rows)
         self.classes_, codes = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:  # noqa: PLR2004
             raise ValueError("the data contain only one class; a classifier needs two")
         self.seed_ = self._new_seed()
-        counts = np.bincount(codes)
+        counts = np.bincount(codes, weights)
         self.class_prior_ = counts / counts.sum()
         self.units_ = units = Units.of(rows, self.support, seed=self.seed_)
         width = varying(units)
@@ -64,7 +73,7 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         fitted = fit(
             take,
             len(rows),
-            self._recipe(len(rows), width).changed(smoothing=SMOOTHING),
+            self._recipe(len(rows) if weights is None else effective_rows(weights), width).changed(smoothing=SMOOTHING),
             options={"features": width},
             base={
                 "kind": "class_means",
@@ -73,12 +82,13 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
                 "class_weight": float(width),
                 "separation": SEPARATION,
             },
+            weights=weights,
             validation_fraction=self.validation_fraction,
             max_seconds=self.max_seconds,
             seed=self.seed_,
         )
         self._keep(fitted)
-        self.temperature_ = _temperature(fitted, units.to_flow(rows)[0], codes)
+        self.temperature_ = _temperature(fitted, units.to_flow(rows)[0], codes, weights)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
@@ -140,14 +150,20 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         self.temperature_ = float(content["temperature"])
 
 
-def _temperature(fitted: list[Fitted], v: NDArray[np.float32], codes: NDArray[np.int64]) -> float:
+def _temperature(
+    fitted: list[Fitted], v: NDArray[np.float32], codes: NDArray[np.int64], weights: NDArray[np.float64] | None
+) -> float:
     """That under which the rows that each flow has not seen are likeliest."""
     joint = np.concatenate([each.member.joint_log_prob(v[each.held_out]) for each in fitted])
-    labels = np.concatenate([codes[each.held_out] for each in fitted])
+    held_out = np.concatenate([each.held_out for each in fitted])
+    labels, counted = (
+        codes[held_out],
+        np.ones(len(held_out)) if weights is None else (weights / weights.mean())[held_out],
+    )
 
     def loss(log_temperature: float) -> float:
         log_p = log_softmax(joint / np.exp(log_temperature), axis=1)[np.arange(len(labels)), labels]
         # With few held-out rows all may be right, and no temperature would be low enough: a normal prior about 1.
-        return float(-log_p.sum() + 0.5 * (log_temperature / PRIOR_SPREAD) ** 2)
+        return float(-counted @ log_p + 0.5 * (log_temperature / PRIOR_SPREAD) ** 2)
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded").x))

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from flow_models.estimators.base import FlowEstimator, varying
-from flow_models.estimators.fitting import fit
+from flow_models.estimators.base import FlowEstimator, varying, weighty
+from flow_models.estimators.fitting import effective_rows, fit
 from flow_models.estimators.members import AT_ONCE, ensemble_log_prob, ensemble_sample
 from flow_models.estimators.units import Units
 
@@ -30,11 +30,11 @@ class DensityCore(FlowEstimator):
             parts.append(ensemble_log_prob(self.members_, v) + log_slope)
         return np.concatenate(parts)
 
-    def _fit_density(self, rows: NDArray[Any]) -> None:
-        """Learn units and flows from rows ``(n, p)``."""
+    def _fit_density(self, rows: NDArray[Any], weights: NDArray[np.float64] | None = None) -> None:
+        """Learn units and flows from rows ``(n, p)`` and their weights, ``(n,)``, positive."""
         self.units_ = Units.of(rows, self.support, seed=self.seed_)
         width = varying(self.units_)
-        recipe = self._recipe(len(rows), width)
+        recipe = self._recipe(len(rows) if weights is None else effective_rows(weights), width)
         units = self.units_
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
@@ -46,6 +46,7 @@ class DensityCore(FlowEstimator):
                 len(rows),
                 recipe,
                 options={"features": width},
+                weights=weights,
                 validation_fraction=self.validation_fraction,
                 max_seconds=self.max_seconds,
                 seed=self.seed_,
@@ -66,21 +67,33 @@ class FlowDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         >>> density.score_samples(X), density.sample(100)
     """
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: ARG002, N803 - scikit-learn's signature
-        """Learn from rows ``(n, p)``; y is ignored.
+    def fit(
+        self,
+        X: ArrayLike,  # noqa: N803 - scikit-learn's signature
+        y: Any = None,  # noqa: ARG002
+        sample_weight: ArrayLike | None = None,
+    ) -> Self:
+        """Learn from rows ``(n, p)``, each as often as its weight says, ``(n,)``; y is ignored.
 
         Raises:
-            ValueError: if the rows are not finite numbers, fewer than two, or all alike.
+            ValueError: if the rows are not finite numbers, fewer than two have a weight, or all of them are alike.
         """
         rows = self._rows(X, fitting=True)
+        rows, weights = weighty(self._weights(sample_weight, rows), rows)
         self.seed_ = self._new_seed()
-        self._fit_density(rows)
+        self._fit_density(rows, weights)
         self._n_features_out = self.units_.columns
         return self
 
-    def score(self, X: ArrayLike, y: Any = None) -> float:  # noqa: ARG002, N803
-        """The mean log-density of the rows, in nats."""
-        return float(self.score_samples(X).mean())
+    def score(
+        self,
+        X: ArrayLike,  # noqa: N803
+        y: Any = None,  # noqa: ARG002
+        sample_weight: ArrayLike | None = None,
+    ) -> float:
+        """The mean log-density of the rows, weighted if weights ``(n,)`` are given, in nats."""
+        weights = None if sample_weight is None else np.asarray(sample_weight, np.float64)
+        return float(np.average(self.score_samples(X), weights=weights))
 
     def sample(
         self, n_samples: int = 1, *, random_state: int | np.random.RandomState | None = None

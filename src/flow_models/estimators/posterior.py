@@ -324,5 +324,5 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
 def _names(y: Any, number: int) -> list[str]:
     """Those of a table's columns, or of a series; ``parameter_0`` … if it has none."""
     columns = getattr(y, "columns", [getattr(y, "name", None)])
-    named = len(columns) == number and all(isinstance(each, str) for each in columns)
+    named = len(columns) == number and all(isinstance(each, str) and each for each in columns)
     return [str(each) for each in columns] if named else [f"parameter_{index}" for index in range(number)]

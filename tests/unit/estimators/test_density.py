@@ -7,7 +7,6 @@ import pickle
 import signal
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import norm
 from sklearn.base import clone
@@ -98,13 +97,6 @@ def test_it_is_tuned_and_chained_as_any_other(table):
     assert cross_val_score(clone(search.best_estimator_), table, cv=2).shape == (2,)
     chain = make_pipeline(StandardScaler(), fm.FlowDensity(**TINY)).fit(table)
     assert np.isfinite(chain.score(table))
-
-
-def test_data_frames_keep_their_names(table):
-    frame = pd.DataFrame(table, columns=["depth", "share", "unit"])
-    density = fm.FlowDensity(**TINY).set_output(transform="pandas").fit(frame)
-    assert density.feature_names_in_.tolist() == ["depth", "share", "unit"]
-    assert density.transform(frame).columns.tolist() == ["flowdensity0", "flowdensity1"]
 
 
 @pytest.mark.parametrize(
