@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,6 +35,14 @@ def skip_without_postgresql() -> None:
         find_binaries()
     except FlowModelsError as missing:
         pytest.skip(str(missing))
+
+
+def wait_for(condition: Callable[[], bool], *, within: float = 180) -> None:
+    """Until what servers do in their own time has come about; an AssertionError after so many seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.2)
 
 
 @contextmanager

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -17,13 +16,14 @@ from prefect.client.schemas.actions import VariableCreate, WorkPoolCreate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.events import Event
+from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
 from tests.integration.conftest import Prefect
-from tests.integration.servers import running
+from tests.integration.servers import running, wait_for
 
 CLONE = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((CLONE / "deploy/work-pools").glob("*.json"))
@@ -88,13 +88,6 @@ def runs_of(client: SyncPrefectClient, deployment: UUID) -> list[FlowRun]:
     return client.read_flow_runs(flow_run_filter=only)
 
 
-def wait_for(condition: Callable[[], bool], *, within: float = 60) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(0.2)
-
-
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
 def test_the_server_accepts_the_template_of_a_work_pool(client: SyncPrefectClient, template: Path) -> None:
     pool = create_pool(client, f"{template.stem}-template", template)
@@ -152,12 +145,20 @@ def test_a_run_whose_heartbeat_stops_is_scheduled_again_and_one_that_ended_is_no
     for run in (lost, ended):
         client.set_flow_run_state(run.id, Running(), force=True)
         send_heartbeat(client, run)
+    wait_for(lambda: have_beaten(client) >= {str(lost.id), str(ended.id)})  # else the end may overtake the heartbeat
     client.set_flow_run_state(ended.id, Completed(), force=True)
 
     wait_for(lambda: client.read_flow_run(lost.id).state_name == "AwaitingRetry")
 
     assert client.read_flow_run(ended.id).state_name == "Completed"
     client.delete_automation(automation)
+
+
+def have_beaten(client: SyncPrefectClient) -> set[str]:
+    """The flow runs whose heartbeats the server has taken in."""
+    heartbeats = EventFilter(event=EventNameFilter(name=["prefect.flow-run.heartbeat"]))
+    events = client.read_events(filter=heartbeats, limit=50).events  # the most that it gives at once
+    return {event.resource.id.removeprefix("prefect.flow-run.") for event in events}
 
 
 def send_heartbeat(client: SyncPrefectClient, run: FlowRun) -> None:
