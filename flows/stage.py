@@ -16,6 +16,11 @@ from typing import Any
 PROJECT = Path(__file__).resolve().parents[1]
 GRACE_SECONDS = 20  # below the 30 that a Prefect worker gives the flow itself
 OF_IMAGES = ("image_anomaly", "image_classification")
+# How DVC, which looks at a stage's bucket by itself, says that S3 does not answer or cannot at this moment.
+AWAY = re.compile(
+    r"(connect to|timeout on|valid response from)( the)? endpoint URL"
+    r"|\((500|502|503|504|InternalError|ServiceUnavailable|SlowDown)\) when calling"
+)
 BAD_INPUT = 2  # the exit code of `flow-models` when the input, not the program or the network, is at fault
 
 
@@ -80,7 +85,7 @@ def explain(stage: str, lines: list[str]) -> StageError:
     """Find the line that says why a stage failed in what it and DVC printed.
 
     A stage says ``error: what, where, what to do`` on bad input; a bug ends with the exception's
-    line; else DVC itself could not run the stage, and says why.
+    line; else DVC itself could not run the stage, and says why: worth another attempt if its bucket is away.
     """
     verdict = next((line for line in reversed(lines) if line.startswith("ERROR: ")), "ERROR: it was killed")
     code = re.search(r"exited with (\d+)$", verdict)
@@ -88,17 +93,18 @@ def explain(stage: str, lines: list[str]) -> StageError:
 
 
 def _failure(name: str, lines: list[str], code: int | None, *, verdict: str = "it was killed") -> StageError:
-    """The last line that says why; ``verdict`` where none does. No code, or a signal's, is not worth a retry."""
+    """The last line that says why; ``verdict`` where none does. Without a code it is worth a retry if S3 is away."""
     said = [line for line in lines if line.startswith("error: ")]
     printed = [line for line in lines if line.strip() and not line.startswith(("ERROR: ", "Running stage ", "> "))]
     ended = code is not None and code >= 0
+    away = code is None and AWAY.search(verdict) is not None
     if said:
         reason = said[-1].removeprefix("error: ")
     elif ended and printed:
         reason = f"{printed[-1].strip()} (exit code {code})"
     else:
         reason = verdict
-    return StageError(f"{name}: {reason}", worth_retrying=ended and code != BAD_INPUT)
+    return StageError(f"{name}: {reason}", worth_retrying=away or (ended and code != BAD_INPUT))
 
 
 def _run(command: list[str], *, project: Path, log: Callable[[str], object]) -> tuple[int, list[str]]:

@@ -162,7 +162,7 @@ class Stack:
         return Service(
             name="worker",
             command=[sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL],
-            environment=self._prefect_environment,
+            environment={**self._prefect_environment, "PREFECT_WORKER_QUERY_SECONDS": "2"},  # its 10 are felt by people
             is_ready=self._has_worker,
         )
 

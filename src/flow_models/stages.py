@@ -129,7 +129,7 @@ def register(settings: Settings) -> Registered:
     model = FlowModel.load(settings.model_folder)
     client, name = tracking.connect(), settings.register_.name
     made_from = _provenance(settings)
-    tags = {**made_from.tags(), unfinished.MODEL: unfinished.model_digest(settings.model_folder)}
+    tags = unfinished.identity(made_from, settings.model_folder)
     version = unfinished.find_unfinished(client, name, tags=tags, parameters=runs.parameters(settings))
     if version is None:
         version = _log_version(settings, client, model, made_from, tags)
@@ -162,7 +162,7 @@ def _log_version(
     from flow_models.saved_model import export
 
     served = find_application(settings.application).serve(settings, model)
-    run_id = runs.log_run(client, settings, made_from, tags={"validation": "passed"})
+    run_id = runs.log_run(client, settings, made_from)
     with TemporaryDirectory() as folder:
         serving = Path(folder) / "serving"
         export(served.functions, serving)

@@ -86,9 +86,9 @@ class Trials:
         """Those that do not run."""
         stack = self.site.stack
         for name in WORKERS:
-            environment = {"AWS_ENDPOINT_URL": self.proxy.url, "PREFECT_WORKER_QUERY_SECONDS": "2"}
             worker = stack.service("worker")
-            worker = replace(worker, name=name, environment={**worker.environment, **environment})
+            environment = {**worker.environment, "AWS_ENDPOINT_URL": self.proxy.url}
+            worker = replace(worker, name=name, environment=environment)
             processes.spawn(worker, stack.home)
             processes.wait(worker, stack.home)
 

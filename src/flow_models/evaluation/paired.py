@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 LEVEL = 0.95
 _RESAMPLES = 9_999
@@ -40,6 +39,8 @@ def paired_difference(new: ArrayLike, old: ArrayLike, *, level: float = LEVEL, s
     References:
         Efron & Tibshirani 1993, "An introduction to the bootstrap", section 13.3.
     """
+    from scipy import stats  # half a second, which a promotion or a rollback by hand need not wait for
+
     a, b = np.asarray(new, np.float64), np.asarray(old, np.float64)
     if a.ndim != 1 or a.shape != b.shape or a.size < 2:  # noqa: PLR2004
         raise ValueError(f"losses {a.shape} and {b.shape} are not two or more pairs")

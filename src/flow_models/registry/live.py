@@ -18,7 +18,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from flow_models.data.atomic import complete_file
 from flow_models.registry.curves import log_rows
-from flow_models.registry.tracking import connect, experiment_id, explained
+from flow_models.registry.tracking import connect, experiment_id, explained, has_version
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def open_run_of(client: MlflowClient, model_folder: Path, parameters: Mapping[st
     other parameters, which MLflow does not let change.
     """
     run = _found(client, model_folder)
-    if run is None or client.search_model_versions(f"run_id='{run.info.run_id}'", max_results=1):
+    if run is None or has_version(client, run.info.run_id):
         return None
     contradicts = any(parameters.get(name, value) != value for name, value in run.data.params.items())
     return None if contradicts else str(run.info.run_id)

@@ -22,6 +22,7 @@ from flow_models.registry.curves import log_rows
 from flow_models.registry.live import open_run_of
 from flow_models.registry.provenance import Provenance
 from flow_models.registry.tracking import experiment_id, explained
+from flow_models.registry.unfinished import find_unfinished_run, identity
 from flow_models.settings import MANIFEST, Settings
 
 METRICS = "metrics.json"
@@ -30,16 +31,16 @@ REGISTERED = "registered.json"
 DATA = "data"  # the folder of a run's artifacts in which the manifest is
 
 
-def log_run(client: MlflowClient, settings: Settings, made_from: Provenance, *, tags: Mapping[str, str]) -> str:
+def log_run(client: MlflowClient, settings: Settings, made_from: Provenance) -> str:
     """Record what the stages before left in ``models/<application>`` and ``reports/<application>``.
 
-    The run is the one in which the model was trained, or a new one where that may not be; see ``open_run_of``.
+    The run is the one in which the model was trained; where that may not be (see ``open_run_of``) the one that an
+    attempt before this one began, or a new one.
 
     Args:
         client: of the store, from ``connect``.
         settings: all of them become parameters.
         made_from: becomes the dataset's digest and tags.
-        tags: more of them, such as the validation's result.
 
     Returns:
         The id of the run, in the experiment named after the application.
@@ -47,14 +48,18 @@ def log_run(client: MlflowClient, settings: Settings, made_from: Provenance, *, 
     Raises:
         FlowModelsError: if the model was not evaluated, or MLflow refuses the run.
     """
-    metrics = read_metrics(settings.report_folder / METRICS)
+    metrics, params = read_metrics(settings.report_folder / METRICS), parameters(settings)
+    tags = identity(made_from, settings.model_folder)
+    # The last is the tag by which MLflow's own page shows and links the commit.
+    all_tags = {**tags, "validation": "passed", "mlflow.source.git.commit": made_from.commit}
     with explained("record the run"):
         experiment = experiment_id(client, settings.label)
-        trained_in = open_run_of(client, settings.model_folder, parameters(settings))
-        with mlflow.start_run(run_id=trained_in, experiment_id=experiment) as run:
-            # The tag by which MLflow's own page shows and links the commit.
-            mlflow.set_tags({**tags, **made_from.tags(), "mlflow.source.git.commit": made_from.commit})
-            mlflow.log_params(parameters(settings))
+        begun = open_run_of(client, settings.model_folder, params) or find_unfinished_run(
+            client, experiment, tags=tags, parameters=params
+        )
+        # A new run has its tags from its first moment: by them it is found again.
+        with mlflow.start_run(run_id=begun, experiment_id=experiment, tags=all_tags) as run:
+            mlflow.log_params(params)
             mlflow.log_metrics({mlflow_name(name): value for name, value in metrics.items()})
             mlflow.log_input(_dataset(made_from), context="training")
             _log_history(client, run.info.run_id, settings.model_folder / HISTORY)

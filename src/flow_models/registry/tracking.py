@@ -62,6 +62,11 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     return str(client.create_experiment(name, artifact_location=ARTIFACTS.resolve().as_uri() if is_local else None))
 
 
+def has_version(client: MlflowClient, run_id: str) -> bool:
+    """Whether a version of any model was made of a run."""
+    return bool(client.search_model_versions(f"run_id='{run_id}'", max_results=1))
+
+
 def in_run(run_id: str) -> AbstractContextManager[Any]:
     """Inside it MLflow logs to this run; one that is active already stays so."""
     active = mlflow.active_run()

@@ -1,4 +1,4 @@
-"""A registration that was broken off, so that the next attempt goes on with its version instead of making another."""
+"""A registration that was broken off: the next attempt goes on with its run and its version, and makes no other."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from mlflow import MlflowClient
 
 from flow_models.registry.aliases import set_tags, stand
 from flow_models.registry.promotion import Version, numbered
-from flow_models.registry.tracking import explained
+from flow_models.registry.provenance import Provenance
+from flow_models.registry.tracking import explained, has_version
 
 MODEL = "model.digest"
 REGISTRATION, FINISHED = "registration", "finished"
 
 
-def model_digest(folder: Path) -> str:
-    """sha256 of a saved model's description, in which the digest of its weights stands."""
-    return hashlib.sha256((folder / "model.json").read_bytes()).hexdigest()
+def identity(made_from: Provenance, model_folder: Path) -> dict[str, str]:
+    """The tags of a run and of a version: from what the model was made, and which it is.
+
+    The model's digest is the sha256 of its description, in which the digest of its weights stands.
+    """
+    return {**made_from.tags(), MODEL: hashlib.sha256((model_folder / "model.json").read_bytes()).hexdigest()}
 
 
 def find_unfinished(
@@ -29,7 +33,7 @@ def find_unfinished(
     Args:
         client: of the store.
         name: of the registered model.
-        tags: that it was made with, the model's digest among them.
+        tags: its ``identity``.
         parameters: of its run.
 
     Raises:
@@ -43,6 +47,24 @@ def find_unfinished(
                 continue
             if client.get_run(found.run_id).data.params == parameters:
                 return numbered(client, name, int(found.version))
+    return None
+
+
+def find_unfinished_run(
+    client: MlflowClient, experiment: str, *, tags: Mapping[str, str], parameters: Mapping[str, str]
+) -> str | None:
+    """The newest run that a registration of the same model, data and settings began, and of which no version was made.
+
+    Args:
+        client: of the store.
+        experiment: its id.
+        tags: its ``identity``.
+        parameters: all of them; it may have been broken off before it had any.
+    """
+    for run in client.search_runs([experiment], f"tags.`{MODEL}` = '{tags[MODEL]}'"):
+        alike = tags.items() <= run.data.tags.items() and run.data.params.items() <= parameters.items()
+        if alike and not has_version(client, run.info.run_id):
+            return str(run.info.run_id)
     return None
 
 

@@ -133,3 +133,26 @@ CRASH = [
 def test_the_reason_is_the_line_that_says_it(lines: list[str], message: str, worth_retrying: bool) -> None:
     error = explain("train", lines)
     assert (str(error), error.worth_retrying) == (message, worth_retrying)
+
+
+@pytest.mark.parametrize(
+    ("said", "worth_retrying"),
+    [
+        ('Could not connect to the endpoint URL: "http://127.0.0.1:9/images"', True),
+        ('Read timeout on endpoint URL: "http://127.0.0.1:9/images"', True),
+        ('Connection was closed before we received a valid response from endpoint URL: "http://127.0.0.1:9/i"', True),
+        ("[Errno 16] Service Unavailable: An error occurred (503) when calling the HeadObject operation", True),
+        ("[Errno 16] Slow down: An error occurred (SlowDown) when calling the ListObjectsV2 operation", True),
+        ("[Errno 5] An error occurred (502) when calling the HeadObject operation: Bad Gateway", True),
+        ("Forbidden: An error occurred (403) when calling the HeadObject operation: Forbidden", False),
+        ("dependency 's3://images/digits' does not exist", False),
+    ],
+)
+def test_a_bucket_that_dvc_cannot_reach_now_is_worth_another_attempt(said: str, worth_retrying: bool) -> None:
+    error = explain("validate", [f"ERROR: failed to reproduce 'validate': {said}"])
+    assert (str(error), error.worth_retrying) == (f"validate: failed to reproduce 'validate': {said}", worth_retrying)
+
+
+def test_a_stage_that_refuses_its_input_is_not_tried_again_whatever_it_says_of_s3() -> None:
+    lines = ["error: s3://images: An error occurred (503) when calling", "ERROR: failed to reproduce: exited with 2"]
+    assert not explain("validate", lines).worth_retrying

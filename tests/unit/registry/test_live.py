@@ -93,7 +93,7 @@ def test_a_resumed_training_continues_its_run_and_no_epoch_stands_in_it_twice(cl
 
 def test_registration_logs_into_the_run_of_the_training(client: MlflowClient) -> None:
     train(listener(), ROWS)
-    run_id = log_run(client, Settings(), MADE_FROM, tags={})
+    run_id = log_run(client, Settings(), MADE_FROM)
     assert run_id == the_run()
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -108,32 +108,32 @@ def test_what_the_store_missed_is_sent_by_the_registration(client: MlflowClient)
     fresh = client.create_run(client.get_run(run_id).info.experiment_id).info.run_id
     log_rows(client, fresh, ROWS[:2])
     (Settings().model_folder / "run.json").write_text(json.dumps({"run_id": fresh}))
-    assert log_run(client, Settings(), MADE_FROM, tags={}) == fresh
+    assert log_run(client, Settings(), MADE_FROM) == fresh
     assert curve(client, fresh) == curve(client, run_id)
 
 
 def test_a_model_that_is_registered_again_has_a_new_run(client: MlflowClient) -> None:
     train(listener(), ROWS)
-    first = log_run(client, Settings(), MADE_FROM, tags={})
+    first = log_run(client, Settings(), MADE_FROM)
     client.create_registered_model("flow-models")
     client.create_model_version("flow-models", source=client.get_run(first).info.artifact_uri, run_id=first)
-    second = log_run(client, Settings(), MADE_FROM, tags={})
+    second = log_run(client, Settings(), MADE_FROM)
     assert second != first
     assert curve(client, second) == curve(client, first)
 
 
 def test_a_registration_with_other_settings_than_an_attempt_before_has_a_new_run(client: MlflowClient) -> None:
     train(listener(), ROWS)
-    first = log_run(client, Settings(), MADE_FROM, tags={})
+    first = log_run(client, Settings(), MADE_FROM)
     renamed = Settings(register=RegisterSettings(name="other"))
-    assert log_run(client, Settings(), MADE_FROM, tags={}) == first
-    assert log_run(client, renamed, MADE_FROM, tags={}) != first
+    assert log_run(client, Settings(), MADE_FROM) == first
+    assert log_run(client, renamed, MADE_FROM) != first
 
 
 def test_a_model_that_comes_from_another_store_has_a_new_run(client: MlflowClient) -> None:
     (Settings().model_folder / "run.json").write_text(json.dumps({"run_id": "0" * 32}))
     assert open_run_of(client, Settings().model_folder, {}) is None
-    assert client.get_run(log_run(client, Settings(), MADE_FROM, tags={})).info.status == "FINISHED"
+    assert client.get_run(log_run(client, Settings(), MADE_FROM)).info.status == "FINISHED"
 
 
 def test_a_store_that_is_away_is_one_warning_and_training_goes_on(
@@ -159,7 +159,7 @@ def test_a_store_that_is_away_when_a_training_goes_on_gets_the_rest_when_it_is_r
         mlflow.set_tracking_uri("http://127.0.0.1:9")
         train(listener(), ROWS[2:], before=ROWS[:2])
         mlflow.set_tracking_uri(store)
-    assert log_run(client, Settings(), MADE_FROM, tags={}) == the_run()
+    assert log_run(client, Settings(), MADE_FROM) == the_run()
     assert [step for step, _ in curve(client, the_run())] == [10, 20, 30, 40]
 
 
@@ -181,4 +181,4 @@ def test_a_store_that_goes_away_while_training_is_one_warning_too(
     (warning,) = (each.getMessage() for each in caplog.records)
     assert "the database is gone; training goes on" in warning
     write_history(ROWS)
-    assert curve(client, log_run(client, Settings(), MADE_FROM, tags={}))[-1] == (40, 2.0)
+    assert curve(client, log_run(client, Settings(), MADE_FROM))[-1] == (40, 2.0)

@@ -17,7 +17,7 @@ MADE_FROM = Provenance(
 
 
 def test_a_run_holds_parameters_metrics_curves_report_data_and_tags(client: MlflowClient) -> None:
-    run_id = log_run(client, Settings(), MADE_FROM, tags={"validation": "passed"})
+    run_id = log_run(client, Settings(), MADE_FROM)
 
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -43,7 +43,7 @@ def test_a_run_holds_parameters_metrics_curves_report_data_and_tags(client: Mlfl
 
 
 def test_the_store_lies_in_the_project(client: MlflowClient, project: Path) -> None:
-    log_run(client, Settings(), MADE_FROM, tags={})
+    log_run(client, Settings(), MADE_FROM)
     assert (project / "mlflow.db").is_file()
     assert list((project / "mlartifacts").rglob("report.html"))
 
@@ -51,7 +51,7 @@ def test_the_store_lies_in_the_project(client: MlflowClient, project: Path) -> N
 def test_a_model_that_was_not_evaluated_is_refused(client: MlflowClient) -> None:
     (Settings().report_folder / "metrics.json").unlink()
     with pytest.raises(FlowModelsError, match="evaluate the model first"):
-        log_run(client, Settings(), MADE_FROM, tags={})
+        log_run(client, Settings(), MADE_FROM)
 
 
 def test_metrics_are_read_by_their_flat_names(project: Path) -> None:

@@ -18,7 +18,7 @@ KEPT = Path("references")
 
 def registered(client: MlflowClient, manifest: str) -> Version:
     made_from = Provenance(source="data", commit="abc", lock="1", data="2", manifest=manifest, shards="4")
-    run = log_run(client, Settings(), made_from, tags={})
+    run = log_run(client, Settings(), made_from)
     return Version(number=1, run_id=run, application="image_anomaly", tags={}, metrics={})
 
 

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
 from flow_models.registry.promotion import Version, promote, register_version
+from flow_models.registry.provenance import Provenance
+from flow_models.registry.runs import log_run
 from flow_models.registry.tracking import experiment_id
 from flow_models.registry.unfinished import MODEL, find_unfinished, finish, was_promoted
+from flow_models.settings import Settings
 
 NAME = "flow-models"
 TAGS = {"data.shards": "abc", MODEL: "0123"}
 PARAMETERS = {"seed": "0"}
+MADE_FROM = Provenance(source="data", commit="abc", lock="1", data="2", manifest="3", shards="4")
 
 
 @pytest.fixture
@@ -57,3 +63,36 @@ def test_one_that_was_promoted_already_needs_no_decision(client: MlflowClient, b
     promote(client, NAME, by="Ada", version=first.number, reason="a trial")
     assert was_promoted(client, NAME, first)
     assert not was_promoted(client, NAME, second)
+
+
+@pytest.mark.parametrize("at", ["log_params", "log_metrics", "log_artifact"])
+def test_one_that_was_broken_off_before_its_version_goes_on_in_its_own_run(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(mlflow, at, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            log_run(client, Settings(), MADE_FROM)
+    (begun,) = client.search_runs([experiment_id(client, "image_anomaly")])
+    assert log_run(client, Settings(), MADE_FROM) == begun.info.run_id
+    (run,) = client.search_runs([experiment_id(client, "image_anomaly")])
+    assert (run.info.status, run.data.metrics["bits_per_dim"]) == ("FINISHED", 4.4)
+
+
+def test_a_run_of_another_model_other_data_or_settings_is_left_alone(client: MlflowClient) -> None:
+    runs = [log_run(client, Settings(), MADE_FROM), log_run(client, Settings(seed=1), MADE_FROM)]
+    runs.append(log_run(client, Settings(), replace(MADE_FROM, shards="5")))
+    (Settings().model_folder / "model.json").write_text('{"another": 1}')
+    runs.append(log_run(client, Settings(), MADE_FROM))
+    assert len(set(runs)) == 4
+
+
+def test_a_run_that_a_version_was_made_of_is_left_alone(client: MlflowClient) -> None:
+    first = log_run(client, Settings(), MADE_FROM)
+    client.create_registered_model(NAME)
+    client.create_model_version(NAME, source=client.get_run(first).info.artifact_uri, run_id=first)
+    assert log_run(client, Settings(), MADE_FROM) != first
+
+
+def interrupt(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
