@@ -1,8 +1,9 @@
-"""Objects that are asked for without boto3's own call: the same content, or boto3 after all."""
+"""What is asked of S3 and parsed without boto3: the same as with it, or boto3 after all."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
@@ -11,8 +12,12 @@ from flow_models.data import s3_quick
 from flow_models.data.errors import UnreadableError
 from flow_models.data.s3 import S3Source
 from flow_models.data.sources import Content
+from flow_models.errors import UnavailableError
 from tests.integration.fault_proxy import FAULTS, faulty
 from tests.integration.s3_server import S3Server
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 KEYS = ["some/first.png", "some/a b  c.png", "some/ä\u0301 猫.png", "some/100%+&?#=;~.png", "some/quote'\".png"]
 
@@ -109,3 +114,28 @@ def test_a_boto3_that_is_built_otherwise_does_all(stored: S3Server) -> None:
     asked = asked_of_boto3(source)
     assert [source.read(key).data.decode() for key in KEYS] == KEYS
     assert len(asked) == len(KEYS)
+
+
+def test_a_listing_is_what_boto3_would_make_of_it(stored: S3Server) -> None:
+    def pages(client: S3Client) -> list[Any]:
+        paginator = client.get_paginator("list_objects_v2")
+        return list(paginator.paginate(Bucket="images", PaginationConfig={"PageSize": 2}))
+
+    client = S3Source("s3://images")._client
+    for quick, page in zip(pages(client), pages(stored.client), strict=True):
+        assert quick["Contents"] == [
+            {name: each[name] for name in ("Key", "Size", "ETag")} for each in page["Contents"]
+        ]
+        for name in set(page) - {"Contents", "ResponseMetadata", "NextContinuationToken"}:
+            assert quick[name] == page[name]
+    assert "Contents" not in client.list_objects_v2(Bucket="images", Prefix="none")
+
+
+def test_a_page_that_is_no_xml_is_left_to_boto3(stored: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = S3Source("s3://images")
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    source._client.meta.events.register_first(
+        "before-parse.s3.ListObjectsV2", lambda response_dict, **_: response_dict.update(body=b"<html>")
+    )
+    with pytest.raises(UnavailableError, match=r"s3://images: cannot be reached .*invalid XML"):
+        list(source.list())

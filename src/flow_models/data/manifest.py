@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -109,7 +109,7 @@ def list_images(source: Source) -> pa.Table:
     for split in SPLITS:
         for entry in source.list(f"{split}/"):
             folder = _class_folder(entry.key)
-            if folder and not passed_over(folder):
+            if folder and folder not in folders and not passed_over(folder):
                 folders.add(folder)
             if entry.key.endswith("/") or passed_over(entry.key):
                 continue
@@ -165,8 +165,8 @@ def source_of(file: pq.ParquetFile) -> str:
 
 def passed_over(key: str) -> bool:
     """Whether a file is hidden, or what an operating system leaves beside images."""
-    parts = PurePosixPath(key).parts
-    return any(part.startswith(".") and part != ".." for part in parts) or parts[-1].lower() in _LITTER
+    hidden = "/." in f"/{key}" and any(part.startswith(".") and part not in {".", ".."} for part in key.split("/"))
+    return hidden or key.rpartition("/")[2].lower() in _LITTER
 
 
 def manifest_digest(manifest: pd.DataFrame) -> str:

@@ -25,6 +25,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from flow_models.data.errors import UnreadableError
+from flow_models.data.s3_listing import parse_quickly
 from flow_models.data.s3_quick import QuickReader
 from flow_models.data.sources import Content, Entry, inside
 from flow_models.errors import FlowModelsError, UnavailableError
@@ -181,6 +182,7 @@ class S3Source:
         try:
             session = boto3.Session()
             client = session.client("s3", config=config)
+            parse_quickly(client)
             return client, QuickReader(client, session.get_credentials())
         except (BotoCoreError, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is not an address
             self._refuse(error)
