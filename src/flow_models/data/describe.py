@@ -114,7 +114,9 @@ def perceptual_hash(grey: Image.Image) -> str | None:
     References:
         Zauner 2010, "Implementation and benchmarking of perceptual image hash functions", section 3.2.1.
     """
-    small = np.asarray(grey.resize((_SEEN_SIDE, _SEEN_SIDE), Image.Resampling.BILINEAR), np.float32)
+    # By whole pixels first, as far as twice the size: of a large picture a third of the time, for up to 4 other bits.
+    seen = grey.resize((_SEEN_SIDE, _SEEN_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small = np.asarray(seen, np.float32)
     pixels = small.ravel()
     if pixels @ pixels / pixels.size - pixels.mean(dtype=np.float64) ** 2 < _FLAT**2:
         return None
