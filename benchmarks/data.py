@@ -8,6 +8,7 @@ python -m benchmarks.data rows 2000000    a synthetic manifest, validated
 from __future__ import annotations
 
 import argparse
+import gc
 import io
 import json
 import logging
@@ -62,9 +63,13 @@ def main() -> None:
 
 
 def from_s3(images: Path, folder: Path, limit: int | None) -> dict[str, Any]:
-    """Rates of the whole way, without what imports take in this process, but with what they take in others."""
+    """Rates of the whole way, without what imports take in this process, but with what they take in others.
+
+    What was imported is kept from the garbage collector, which else looks at all of it once in each run.
+    """
     for needed in ("data.kept_pixels", "data.cluster", "data.manifest", "data.shards", "data.s3", "validation.images"):
         import_module(f"flow_models.{needed}")
+    gc.freeze()
     with s3_server(folder):
         keys = upload(images, limit)
         plain_before = wall_and_cpu(lambda: plain(keys))
