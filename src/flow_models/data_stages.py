@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from flow_models.data.cache import Cache
+    from flow_models.data.kept_pixels import KeptPixels
     from flow_models.data.manifest import Summary
     from flow_models.data.shards import Index
     from flow_models.data.sources import Source
@@ -178,10 +178,12 @@ def read_images(settings: Settings, rows: pd.DataFrame, shape: tuple[int, int, i
     from flow_models.data.pixels import pixels
 
     source = _source(settings)
-    cache = _cache(settings, source)
+    kept = _kept(settings, source, shape)
+    if kept is not None:
+        kept.look()
 
     def read(row: Any) -> NDArray[np.uint8]:
-        return pixels(source, cache, shape, **row)
+        return pixels(source, kept, shape, **row)
 
     known = rows[["key", "sha256", "version"]].astype(object)
     wanted = known.where(known.notna(), None).to_dict("records")
@@ -215,7 +217,7 @@ def prepare(settings: Settings) -> Index:
             inliers=settings.data.inliers,
             megabytes=settings.data.shard_megabytes,
             location=settings.data.shards,
-            cache=_cache(settings, source),
+            kept=_kept(settings, source, settings.data.shape),
             left_out=read_quarantine(VALIDATION_REPORT),
             workers=workers,
         )
@@ -248,7 +250,12 @@ def _describe(settings: Settings, path: Path) -> Summary:
     source, journals = _source(settings), DATA_CACHE / "journals"
     with open_workers(settings.data.cluster) as workers:
         return write_manifest(
-            source, path, journals=journals, cache=_cache(settings, source), workers=workers, progress=True
+            source,
+            path,
+            journals=journals,
+            kept=_kept(settings, source, settings.data.shape),
+            workers=workers,
+            progress=True,
         )
 
 
@@ -259,12 +266,13 @@ def _source(settings: Settings) -> Source:
     return open_source(settings.data.source, connections=s3.connections, requester_pays=s3.requester_pays)
 
 
-def _cache(settings: Settings, source: Source) -> Cache | None:
-    """Where downloads are kept; None for files that are local anyway."""
+def _kept(settings: Settings, source: Source, shape: tuple[int, int, int]) -> KeptPixels | None:
+    """Where the pixels of what was downloaded are kept; None for files that are local anyway."""
     from flow_models.data.cache import Cache
+    from flow_models.data.kept_pixels import KeptPixels
 
     limit = settings.data.cache_megabytes * 2**20
-    return Cache(DATA_CACHE, limit=limit) if source.remote and limit else None
+    return KeptPixels(Cache(DATA_CACHE, limit=limit), shape) if source.remote and limit else None
 
 
 def _stop_on_errors(outcome: Validation) -> None:

@@ -12,6 +12,7 @@ import pytest
 from flow_models.data import manifest as module
 from flow_models.data.cache import Cache
 from flow_models.data.cluster import open_workers
+from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.manifest import read_manifest, write_manifest
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
@@ -46,15 +47,15 @@ def test_a_cluster_leaves_what_one_process_would(
     s3.upload(write_images(tmp_path / "data"), "images")
     s3.client.put_object(Bucket="images", Key="val/cat/bad.jpg", Body=b"<html>")
     s3.client.create_bucket(Bucket="prepared")
-    source, cache = open_source("s3://images"), Cache(tmp_path / "cache", limit=10**6)
+    source, kept = open_source("s3://images"), KeptPixels(Cache(tmp_path / "cache", limit=10**6), OPTIONS["shape"])
     here, there = (tmp_path / f"{name}.parquet" for name in ("here", "there"))
     described = write_manifest(source, here, journals=tmp_path / "journals")
     manifest = read_manifest(here)
     expected = write_shards(manifest, source, tmp_path / "here", **OPTIONS)
     with open_workers(scheduler) as workers:
-        assert write_manifest(source, there, journals=tmp_path / "other", cache=cache, workers=workers) == described
+        assert write_manifest(source, there, journals=tmp_path / "other", kept=kept, workers=workers) == described
         assert there.read_bytes() == here.read_bytes()
-        index = write_shards(manifest, source, tmp_path / "there", **OPTIONS, cache=cache, workers=workers)
+        index = write_shards(manifest, source, tmp_path / "there", **OPTIONS, kept=kept, workers=workers)
         stored = write_shards(
             manifest, source, tmp_path / "stored", **OPTIONS, location="s3://prepared/shards", workers=workers
         )

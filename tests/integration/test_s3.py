@@ -13,6 +13,7 @@ from flow_models.applications.image_scores import examine
 from flow_models.applications.image_scoring import write_scores
 from flow_models.data.cache import Cache
 from flow_models.data.errors import UnreadableError
+from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.manifest import build_manifest, manifest_digest, read_manifest, write_manifest
 from flow_models.data.s3 import S3Source
 from flow_models.data.shards import write_shards
@@ -180,12 +181,12 @@ def test_a_version_that_has_expired_is_read_from_the_newest_if_that_is_the_same(
 
 def test_what_was_read_once_is_not_downloaded_for_the_shards(s3: S3Server, tmp_path: Path) -> None:
     s3.upload(write_images(tmp_path / "data"), "images")
-    source, cache = S3Source("s3://images", connections=4), Cache(tmp_path / "cache", limit=10**6)
-    write_manifest(source, tmp_path / "manifest.parquet", journals=tmp_path / "journals", cache=cache)
+    source, kept = S3Source("s3://images", connections=4), KeptPixels(Cache(tmp_path / "cache", limit=10**6), (8, 8, 1))
+    write_manifest(source, tmp_path / "manifest.parquet", journals=tmp_path / "journals", kept=kept)
     manifest = read_manifest(tmp_path / "manifest.parquet")
     for key in manifest["key"]:
         s3.client.delete_object(Bucket="images", Key=key)
-    index = write_shards(manifest, source, tmp_path / "shards", **OPTIONS, cache=cache)
+    index = write_shards(manifest, source, tmp_path / "shards", **OPTIONS, kept=kept)
     assert sum(split.count for split in index.splits.values()) == len(manifest)
 
 

@@ -53,19 +53,30 @@ class Cache:
         if hashlib.sha256(content).hexdigest() != sha256:
             path.unlink(missing_ok=True)
             return None
-        with suppress(OSError):
-            os.utime(path)  # used now: the order in which room is made
+        self.touch(path)
         return content
 
     def put(self, sha256: str, content: bytes) -> None:
         """Keep a content whose hash is known; a disk that is full is no error, but the end of keeping."""
-        path = self._path(sha256)
+        self.keep(self._path(sha256), content)
+
+    def folder(self, name: str) -> Path:
+        """Where whoever wants to name and check files himself may :meth:`keep` them; they make room like others."""
+        return self._folder / "objects" / name
+
+    def touch(self, path: Path) -> None:
+        """Say that a file is used now: the order in which room is made."""
+        with suppress(OSError):
+            os.utime(path)
+
+    def keep(self, path: Path, content: bytes) -> None:
+        """Keep a file, whole or not at all; a disk that is full is no error, but the end of keeping."""
         if self._full or len(content) > self._limit or path.exists():
             return
         try:
             if not path.parent.is_dir():
                 path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}.unfinished")
+            unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.unfinished")
             try:
                 unfinished.write_bytes(content)
                 unfinished.replace(path)
@@ -103,8 +114,7 @@ class Cache:
         """
         path = self._path(sha256)
         if path.is_file():
-            with suppress(OSError):
-                os.utime(path)
+            self.touch(path)
             return path
         content = self.fetch(sha256, download)
         if not path.is_file():
@@ -112,7 +122,7 @@ class Cache:
         return path
 
     def _path(self, sha256: str) -> Path:
-        return self._folder / "objects" / sha256[:2] / sha256
+        return self.folder(sha256[:2]) / sha256
 
     def _lock(self, sha256: str) -> FileLock:
         locks = self._folder / "locks"

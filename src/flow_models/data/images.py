@@ -34,8 +34,13 @@ def decode(content: bytes, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     Raises:
         UnreadableError: with the reason alone.
     """
+    return fit(eight_bit(open_image(content)), shape)
+
+
+def fit(image: Image.Image, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """The last step of :func:`decode`: from what :func:`eight_bit` gives."""
     height, width, channels = shape
-    image = eight_bit(open_image(content)).convert("L" if channels == 1 else "RGB")
+    image = _converted(image, "L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, np.uint8).reshape(shape)
@@ -77,7 +82,7 @@ def eight_bit(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("L" if image.mode in {"1", "L", "LA"} else "RGB")
+    return _converted(image, "L" if image.mode in {"1", "L", "LA"} else "RGB")
 
 
 @contextmanager
@@ -86,6 +91,10 @@ def pillow_silenced() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)  # which copies in any case
 
 
 def _require_few_pixels(image: Image.Image) -> None:

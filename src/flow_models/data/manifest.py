@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -16,10 +16,10 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from flow_models.data.atomic import complete_file
-from flow_models.data.cache import Cache
 from flow_models.data.cluster import Workers
 from flow_models.data.describe import SCHEMA, describe_all, describing_code
 from flow_models.data.journal import Journal
+from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.sources import Entry, Source
 from flow_models.errors import FlowModelsError
 
@@ -61,7 +61,7 @@ def write_manifest(
     path: Path,
     *,
     journals: Path,
-    cache: Cache | None = None,
+    kept: KeptPixels | None = None,
     workers: Workers | None = None,
     progress: bool = False,
 ) -> Summary:
@@ -77,7 +77,7 @@ def write_manifest(
         path: of the parquet file: rows sorted by key, columns as in ``SCHEMA``; the source's address
             in its metadata. The same images give the same bytes.
         journals: folder in which this source's earlier rows are remembered.
-        cache: gets what is read.
+        kept: gets the pixels of what is read.
         workers: who reads; None: this process. The rows are the same.
         progress: show a bar, if on a terminal.
 
@@ -87,7 +87,7 @@ def write_manifest(
     """
     images, read = 0, 0
     with Journal(journals / _journal_name(source), SCHEMA) as journal:
-        for batch in _described(source, journal, cache, workers or Workers(), progress=progress):
+        for batch in _described(source, journal, kept, workers or Workers(), progress=progress):
             journal.append([row for row, _ in batch])
             images += len(batch)
             read += sum(fresh for _, fresh in batch)
@@ -109,7 +109,7 @@ def list_images(source: Source) -> pa.Table:
     for split in SPLITS:
         for entry in source.list(f"{split}/"):
             folder = _class_folder(entry.key)
-            if folder and not passed_over(folder):
+            if folder and folder not in folders and not passed_over(folder):
                 folders.add(folder)
             if entry.key.endswith("/") or passed_over(entry.key):
                 continue
@@ -165,8 +165,8 @@ def source_of(file: pq.ParquetFile) -> str:
 
 def passed_over(key: str) -> bool:
     """Whether a file is hidden, or what an operating system leaves beside images."""
-    parts = PurePosixPath(key).parts
-    return any(part.startswith(".") and part != ".." for part in parts) or parts[-1].lower() in _LITTER
+    hidden = "/." in f"/{key}" and any(part.startswith(".") and part not in {".", ".."} for part in key.split("/"))
+    return hidden or key.rpartition("/")[2].lower() in _LITTER
 
 
 def manifest_digest(manifest: pd.DataFrame) -> str:
@@ -177,7 +177,7 @@ def manifest_digest(manifest: pd.DataFrame) -> str:
 
 
 def _described(
-    source: Source, journal: Journal | None, cache: Cache | None, workers: Workers, *, progress: bool
+    source: Source, journal: Journal | None, kept: KeptPixels | None, workers: Workers, *, progress: bool
 ) -> Iterator[list[tuple[Row, bool]]]:
     """Batches of rows with whether they were read anew."""
     listed = list_images(source)
@@ -192,7 +192,7 @@ def _described(
 
     batch: list[tuple[Row, bool]] = []
     with tqdm(total=len(listed), desc="reading", unit=" images", disable=None if progress else True) as bar:
-        for rows in workers.map(partial(describe_all, source, cache, describing_code()), changed()):
+        for rows in workers.map(partial(describe_all, source, kept, describing_code()), changed()):
             entries, known = asked.popleft()
             fresh = iter(rows)
             batch += [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ from uuid import uuid4
 import tensorflow as tf
 
 from flow_models.data import images, pixels
-from flow_models.data.cache import Cache
 from flow_models.data.cluster import code_digest, require_same
 from flow_models.data.images import pillow_silenced
+from flow_models.data.kept_pixels import KeptPixels, Pixels
 from flow_models.data.parallel import ordered_map
 from flow_models.data.planning import FilePlan, Row
 from flow_models.data.sources import Source
@@ -34,7 +34,7 @@ class Packing:
 
     Attributes:
         source: of the images.
-        cache: asked before the source.
+        kept: asked before the source; gets what it did not have.
         shape: height, width, channels.
         folder: that gets the files, by an absolute path.
         store: gets the files instead, under their SHA-256.
@@ -43,7 +43,7 @@ class Packing:
     """
 
     source: Source
-    cache: Cache | None
+    kept: KeptPixels | None
     shape: tuple[int, int, int]
     folder: Path
     store: S3Source | None
@@ -113,14 +113,11 @@ def file_sha256(path: Path) -> str:
 def _write(packing: Packing, plan: FilePlan, path: Path) -> PackedFile:
     # A name of its own: a cluster may give a piece to a second worker while the first still writes.
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    with pillow_silenced():
-        records = ordered_map(
-            partial(_record, packing), plan.rows, threads=packing.source.threads, title="", progress=False
-        )
+    with pillow_silenced(), closing(_images(packing, plan.rows)) as found:
         try:
             with tf.io.TFRecordWriter(str(unfinished)) as writer:
-                for record in records:
-                    writer.write(record)
+                for row, image in zip(plan.rows, found, strict=True):
+                    writer.write(_record(row, image))
             sha256 = file_sha256(unfinished)
             size = unfinished.stat().st_size
             unfinished.replace(path)
@@ -128,17 +125,36 @@ def _write(packing: Packing, plan: FilePlan, path: Path) -> PackedFile:
             what = f"cannot be written ({error.message.split(';')[-1].strip()}); make room and run this again"
             raise FlowModelsError(f"{packing.shown}: {what}") from None
         finally:
-            records.close()
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
     return PackedFile(plan.name, sha256, size, made_of(plan, packing.shape))
 
 
-def _record(packing: Packing, row: Row) -> bytes:
-    """One image, read again and packed."""
-    image = pixels.pixels(
-        packing.source, packing.cache, packing.shape, key=row.key, sha256=row.sha256, version=row.version
+def _images(packing: Packing, rows: Sequence[Row]) -> Generator[Pixels, None, None]:
+    """Those of the rows, in order: as they were kept, or else read, many at once, and kept."""
+    kept, read = packing.kept, partial(_pixels, packing)
+    if kept is not None:
+        kept.look()
+    missing = [row for row in rows if kept is None or not kept.holds(row.sha256)]
+    others = ordered_map(read, missing, threads=packing.source.threads, title="", progress=False)
+    with closing(others), kept.keeping() if kept else nullcontext() as keep:
+        for row in rows:
+            if kept is not None and kept.holds(row.sha256):
+                yield read(row)
+                continue
+            image = next(others)
+            if keep is not None:
+                keep(row.sha256, image)
+            yield image
+
+
+def _pixels(packing: Packing, row: Row) -> Pixels:
+    return pixels.pixels(
+        packing.source, packing.kept, packing.shape, key=row.key, sha256=row.sha256, version=row.version
     )
+
+
+def _record(row: Row, image: Pixels) -> bytes:
     features = {"image": image.tobytes(), "class": row.class_.encode(), "key": row.key.encode()}
     example = tf.train.Example(features=tf.train.Features(feature={name: _bytes(features[name]) for name in features}))
     record: bytes = example.SerializeToString(deterministic=True)

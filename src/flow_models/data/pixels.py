@@ -1,4 +1,4 @@
-"""An image of the manifest, read again at the network's size."""
+"""An image of the manifest, at the network's size: as it was kept, or read again."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from flow_models.data.cache import Cache
 from flow_models.data.errors import UnreadableError
 from flow_models.data.images import decode
+from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.sources import Source
 from flow_models.errors import FlowModelsError
 
 
 def pixels(
     source: Source,
-    cache: Cache | None,
+    kept: KeptPixels | None,
     shape: tuple[int, int, int],
     *,
     key: str,
@@ -27,7 +27,7 @@ def pixels(
 
     Args:
         source: where the manifest was made from.
-        cache: asked before the source.
+        kept: asked before the source; of the same shape.
         shape: height, width, channels.
         key: of the row.
         sha256: of the row.
@@ -39,13 +39,11 @@ def pixels(
     Raises:
         FlowModelsError: if the file is not the one that the row describes any more.
     """
+    if kept is not None and (known := kept.get(sha256)) is not None:
+        return known
     where = f"{source.uri}/{key}"
-
-    def download() -> bytes:
-        return source.read(key, version=version).data
-
     try:
-        content = cache.fetch(sha256, download) if cache else download()
+        content = source.read(key, version=version).data
         if hashlib.sha256(content).hexdigest() != sha256:
             raise FlowModelsError(f"{where}: changed since it was validated; run `flow-models data validate` again")
         return decode(content, shape)

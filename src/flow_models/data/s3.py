@@ -25,6 +25,8 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from flow_models.data.errors import UnreadableError
+from flow_models.data.s3_listing import parse_quickly
+from flow_models.data.s3_quick import QuickReader
 from flow_models.data.sources import Content, Entry, inside
 from flow_models.errors import FlowModelsError, UnavailableError
 
@@ -67,7 +69,7 @@ class S3Source:
         self._pays = requester_pays
         self._who_pays: Any = {"RequestPayer": "requester"} if requester_pays else {}
         self._answered = False
-        self._client = self._connect()
+        self._client, self._quick = self._connect()
         self.place = f"{self._client.meta.endpoint_url} {self._bucket} {self._prefix}"
 
     def __reduce__(self) -> tuple[Callable[..., S3Source], tuple[str, int, bool, str]]:
@@ -90,6 +92,8 @@ class S3Source:
         request: dict[str, str] = {"Bucket": self._bucket, "Key": self._prefix + inside(key), **self._who_pays}
         if version is not None:
             request["VersionId"] = version
+        elif (content := self._quick.read(request["Key"])) is not None:
+            return content
         try:
             return self._download(request)
         except ClientError as error:
@@ -148,6 +152,7 @@ class S3Source:
                     raise
             else:
                 self._answered = True
+                self._quick.learn(request["Key"])
                 found = hashlib.md5(data, usedforsecurity=False)
                 if found.hexdigest() == answer["ETag"].strip('"') or found.digest() in doubted or not _is_md5(answer):
                     version = answer.get("VersionId")
@@ -165,7 +170,7 @@ class S3Source:
             failed = _status(error) >= HTTPStatus.INTERNAL_SERVER_ERROR
         return failed and self._answered and attempt < _ROUNDS
 
-    def _connect(self) -> S3Client:
+    def _connect(self) -> tuple[S3Client, QuickReader]:
         config = Config(
             max_pool_connections=self.threads,
             retries={"mode": "adaptive", "max_attempts": REQUESTS},
@@ -175,7 +180,10 @@ class S3Source:
             parameter_validation=False,  # a tenth of a request's time; the keys came from S3
         )
         try:
-            return boto3.Session().client("s3", config=config)
+            session = boto3.Session()
+            client = session.client("s3", config=config)
+            parse_quickly(client)
+            return client, QuickReader(client, session.get_credentials())
         except (BotoCoreError, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is not an address
             self._refuse(error)
 

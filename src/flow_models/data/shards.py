@@ -21,6 +21,7 @@ from flow_models.data.atomic import complete_folder
 from flow_models.data.cache import Cache
 from flow_models.data.cluster import Workers
 from flow_models.data.errors import UnreadableError
+from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.manifest import manifest_digest
 from flow_models.data.packing import PackedFile, Packing, file_sha256, made_of, pack, packing_code, stored_name
 from flow_models.data.parallel import ordered_map
@@ -85,7 +86,7 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     inliers: Sequence[str],
     megabytes: int,
     location: str | None = None,
-    cache: Cache | None = None,
+    kept: KeptPixels | None = None,
     left_out: Collection[str] = (),
     workers: Workers | None = None,
 ) -> Index:
@@ -106,7 +107,7 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
         inliers: normal classes; none named are those of ``train/``.
         megabytes: of records per file, about; a set of less than 16 files is cut into up to 16.
         location: ``s3://bucket/prefix`` that gets the files; the folder then holds the index alone.
-        cache: asked before the source.
+        kept: asked before the source.
         left_out: keys that validation refused.
         workers: who writes the files; None: this process. The bytes are the same.
 
@@ -122,10 +123,9 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     with complete_folder(folder) as unfinished:
         store = _open_store(location) if location else None
         packing = Packing(
-            source, cache, shape, unfinished.absolute(), store, shown=location or str(folder), code=packing_code()
+            source, kept, shape, unfinished.absolute(), store, shown=location or str(folder), code=packing_code()
         )
-        kept = _Kept(folder, packing)
-        packed = _packed(packing, plans, kept, workers or Workers())
+        packed = _packed(packing, plans, _Unchanged(folder, packing), workers or Workers())
         splits = {
             split: SplitFiles(sum(len(plan.rows) for plan in files), [next(packed) for _ in files])
             for split, files in plans.items()
@@ -191,7 +191,7 @@ def _download(store: Source, sha256: str) -> bytes:
     return content
 
 
-class _Kept:
+class _Unchanged:
     """Files of the shards that were here before, and would be made again just the same."""
 
     def __init__(self, folder: Path, packing: Packing) -> None:
@@ -217,14 +217,14 @@ class _Kept:
 
 
 def _packed(
-    packing: Packing, plans: Mapping[str, Sequence[FilePlan]], kept: _Kept, workers: Workers
+    packing: Packing, plans: Mapping[str, Sequence[FilePlan]], unchanged: _Unchanged, workers: Workers
 ) -> Iterator[PackedFile]:
     """Each planned file, written or kept."""
     asked: deque[tuple[FilePlan, PackedFile | None]] = deque()
 
     def missing() -> Iterator[list[FilePlan]]:
         for plan in chain(*plans.values()):
-            asked.append((plan, kept.take(plan)))
+            asked.append((plan, unchanged.take(plan)))
             yield [] if asked[-1][1] else [plan]
 
     images = sum(len(plan.rows) for plan in chain(*plans.values()))

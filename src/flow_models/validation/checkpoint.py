@@ -9,13 +9,13 @@ from typing import Any
 
 import great_expectations as gx
 import pandas as pd
-from great_expectations.checkpoint import UpdateDataDocsAction
 from great_expectations.data_context.types.base import (
     DataContextConfig,
     InMemoryStoreBackendDefaults,
     ProgressBarsConfig,
 )
 
+from flow_models.validation import pages
 from flow_models.validation.expectations import Named
 
 
@@ -35,7 +35,7 @@ class Validation:
 
 
 class Checkpoint:
-    """Runs suites on tables; each run is a page of the Data Docs.
+    """Runs suites on tables; each run is a page of the Data Docs, which are written when all is run.
 
     Args:
         docs: folder of the site.
@@ -43,10 +43,17 @@ class Checkpoint:
     """
 
     def __init__(self, docs: Path, *, row_name: str) -> None:
+        page = {"module_name": pages.__name__, "class_name": pages.Page.__name__}
+        index = {"module_name": pages.__name__, "class_name": pages.IndexPage.__name__}
         site = {
             "class_name": "SiteBuilder",
             "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
-            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+            "site_section_builders": {
+                "expectations": {"view": page},
+                "validations": {"view": page},
+                "profiling": "none",
+            },
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder", "view": index},
             "show_how_to_buttons": False,
         }
         config = DataContextConfig(
@@ -74,6 +81,10 @@ class Checkpoint:
                 raise RuntimeError(f"expectation {which}: {result.exception_info['exception_message']}")
         return {result.expectation_config.meta["name"]: result for result in run.results}
 
+    def write_docs(self) -> None:
+        """Write a page for each run and each suite, and their index."""
+        self._context.build_data_docs()
+
     def _made(self, name: str, suite: Sequence[Named]) -> gx.Checkpoint:
         batch = self._source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("all")
         asked = gx.ExpectationSuite(name)
@@ -85,7 +96,6 @@ class Checkpoint:
         checkpoint = gx.Checkpoint(
             name=name,
             validation_definitions=[self._context.validation_definitions.add(definition)],
-            actions=[UpdateDataDocsAction(name="data docs")],
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": [self._row_name]},
         )
         return self._context.checkpoints.add(checkpoint)

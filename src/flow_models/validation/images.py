@@ -62,6 +62,7 @@ def validate(
                 put((unescape(key), "; ".join(reasons)) for key, reasons in refused.items())
                 profile.add(table, set(refused))
         _note(classes, checkpoint.run("classes", classes, classes_of(profile, accepted)), findings)
+        checkpoint.write_docs()
         write_profile(profile, unfinished / PROFILE)
     return _gate(list(findings.values()), settings, source=source, listed=docs / QUARANTINE)
 

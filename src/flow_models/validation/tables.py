@@ -30,7 +30,9 @@ def validate(table: Table, again: Table, *, docs: Path) -> Validation:
     checked = table.frame.assign(row=np.arange(len(table.frame)), difference=_difference(table, again))
     suite = expectations(table.columns)
     with complete_folder(docs) as unfinished:
-        results = Checkpoint(unfinished, row_name="row").run("tables", suite, checked)
+        checkpoint = Checkpoint(unfinished, row_name="row")
+        results = checkpoint.run("tables", suite, checked)
+        checkpoint.write_docs()
     errors = []
     for each in suite:
         result = results[each.name]

@@ -13,7 +13,6 @@ from sklearn.datasets import load_sample_image
 from flow_models.data import describe as describing
 from flow_models.data import journal, sources
 from flow_models.data import manifest as module
-from flow_models.data.cache import Cache
 from flow_models.data.describe import describe, perceptual_hash
 from flow_models.data.duplicates import NEAR_BITS
 from flow_models.data.manifest import (
@@ -137,10 +136,10 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path, settled: None, mo
     whole = (tmp_path / "manifest.parquet").read_bytes()
     shutil.rmtree(tmp_path / "journals")
 
-    def kill(source: sources.Source, cache: Cache | None, entry: sources.Entry) -> dict[str, object]:
+    def kill(source: sources.Source, shape: None, entry: sources.Entry) -> tuple[dict[str, object], None]:
         if entry.key == "val/ball/001.png":
             raise KeyboardInterrupt
-        return describe(source, cache, entry)
+        return describe(source, shape, entry)
 
     with monkeypatch.context() as killed:
         killed.setattr(describing, "describe", kill)
@@ -160,10 +159,10 @@ def test_what_an_earlier_run_knew_outlives_a_killed_one(
     (tmp_path / "data/train/cat/000.png").write_bytes(b"other")
     (tmp_path / "data/val/dog/000.png").write_bytes(b"other")
 
-    def kill(source: sources.Source, cache: Cache | None, entry: sources.Entry) -> dict[str, object]:
+    def kill(source: sources.Source, shape: None, entry: sources.Entry) -> tuple[dict[str, object], None]:
         if entry.key.startswith("val/"):
             raise KeyboardInterrupt
-        return describe(source, cache, entry)
+        return describe(source, shape, entry)
 
     with monkeypatch.context() as killed:
         killed.setattr(describing, "describe", kill)
