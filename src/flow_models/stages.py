@@ -130,7 +130,7 @@ def register(settings: Settings) -> Registered:
     client, name = tracking.connect(), settings.register_.name
     made_from = _provenance(settings)
     tags = unfinished.identity(made_from, settings.model_folder)
-    version = unfinished.find_unfinished(client, name, tags=tags, parameters=runs.parameters(settings))
+    version = unfinished.resume_version(client, name, tags=tags, parameters=runs.parameters(settings))
     if version is None:
         version = _log_version(settings, client, model, made_from, tags)
     if unfinished.was_promoted(client, name, version):

@@ -55,8 +55,14 @@ def register_version(
         made = client.create_model_version(
             name, source=model_uri, run_id=run_id, tags=dict(tags), model_id=model_uri.removeprefix("models:/")
         )
-        client.set_registered_model_alias(name, CHALLENGER, made.version)
+        challenge(client, name, int(made.version))
         return _describe(client, made)
+
+
+def challenge(client: MlflowClient, name: str, number: int) -> None:
+    """Call a version the challenger, unless it or a newer one is."""
+    if int(client.get_registered_model(name).aliases.get(CHALLENGER, 0)) < number:
+        client.set_registered_model_alias(name, CHALLENGER, str(number))
 
 
 def promote(

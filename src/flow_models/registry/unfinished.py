@@ -9,7 +9,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from flow_models.registry.aliases import set_tags, stand
-from flow_models.registry.promotion import Version, numbered
+from flow_models.registry.promotion import Version, challenge, numbered
 from flow_models.registry.provenance import Provenance
 from flow_models.registry.tracking import explained, has_version
 
@@ -25,10 +25,12 @@ def identity(made_from: Provenance, model_folder: Path) -> dict[str, str]:
     return {**made_from.tags(), MODEL: hashlib.sha256((model_folder / "model.json").read_bytes()).hexdigest()}
 
 
-def find_unfinished(
+def resume_version(
     client: MlflowClient, name: str, *, tags: Mapping[str, str], parameters: Mapping[str, str]
 ) -> Version | None:
     """The newest version made of the same model, data and settings whose registration did not come to its end.
+
+    It may have been broken off before the version was called the challenger: then it is now.
 
     Args:
         client: of the store.
@@ -46,6 +48,7 @@ def find_unfinished(
             if not alike or found.tags.get(REGISTRATION) == FINISHED:
                 continue
             if client.get_run(found.run_id).data.params == parameters:
+                challenge(client, name, int(found.version))
                 return numbered(client, name, int(found.version))
     return None
 

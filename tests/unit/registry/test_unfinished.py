@@ -11,7 +11,7 @@ from flow_models.registry.promotion import Version, promote, register_version
 from flow_models.registry.provenance import Provenance
 from flow_models.registry.runs import log_run
 from flow_models.registry.tracking import experiment_id
-from flow_models.registry.unfinished import MODEL, find_unfinished, finish, was_promoted
+from flow_models.registry.unfinished import MODEL, finish, resume_version, was_promoted
 from flow_models.settings import Settings
 
 NAME = "flow-models"
@@ -35,16 +35,32 @@ def begin(client: MlflowClient) -> Callable[[], Version]:
 
 
 def test_where_nothing_was_registered_there_is_nothing_to_go_on_with(client: MlflowClient) -> None:
-    assert find_unfinished(client, NAME, tags=TAGS, parameters=PARAMETERS) is None
+    assert resume_version(client, NAME, tags=TAGS, parameters=PARAMETERS) is None
 
 
 def test_a_registration_that_was_broken_off_is_found_until_it_is_finished(
     client: MlflowClient, begin: Callable[[], Version]
 ) -> None:
     version = begin()
-    assert find_unfinished(client, NAME, tags=TAGS, parameters=PARAMETERS) == version
+    assert resume_version(client, NAME, tags=TAGS, parameters=PARAMETERS) == version
     finish(client, NAME, version)
-    assert find_unfinished(client, NAME, tags=TAGS, parameters=PARAMETERS) is None
+    assert resume_version(client, NAME, tags=TAGS, parameters=PARAMETERS) is None
+
+
+def test_one_that_was_broken_off_before_its_alias_is_the_challenger_afterwards(
+    client: MlflowClient, begin: Callable[[], Version]
+) -> None:
+    older, version = begin(), begin()
+    client.set_registered_model_alias(NAME, "challenger", str(older.number))
+    resume_version(client, NAME, tags=TAGS, parameters=PARAMETERS)
+    assert int(client.get_model_version_by_alias(NAME, "challenger").version) == version.number
+
+
+def test_one_is_not_the_challenger_when_a_newer_version_is(client: MlflowClient, begin: Callable[[], Version]) -> None:
+    _, newer = begin(), begin()
+    finish(client, NAME, newer)
+    assert resume_version(client, NAME, tags=TAGS, parameters=PARAMETERS) is not None
+    assert int(client.get_model_version_by_alias(NAME, "challenger").version) == newer.number
 
 
 @pytest.mark.parametrize(
@@ -55,7 +71,7 @@ def test_one_of_another_model_other_data_or_settings_is_left_alone(
     client: MlflowClient, begin: Callable[[], Version], tags: dict[str, str], parameters: dict[str, str]
 ) -> None:
     begin()
-    assert find_unfinished(client, NAME, tags=tags, parameters=parameters) is None
+    assert resume_version(client, NAME, tags=tags, parameters=parameters) is None
 
 
 def test_one_that_was_promoted_already_needs_no_decision(client: MlflowClient, begin: Callable[[], Version]) -> None:
