@@ -1,9 +1,10 @@
-"""The estimators at their defaults beside scikit-learn's own, on real tables and points in the plane.
+"""The estimators at their defaults beside scikit-learn's own and others, on real tables and points in the plane.
 
     python benchmarks/tabular.py density           log-likelihood of held-out rows, 5 folds
     python benchmarks/tabular.py outliers          AUROC of one class of a table as outliers
     python benchmarks/tabular.py classification    accuracy, log loss, expected calibration error, 5 folds
 
+``--peers PYTHON`` names an interpreter that has zuko and pyod, for two more columns of ``density`` and ``outliers``.
 Where values are tied a density has no bound: for ``density`` such columns get uniform noise as wide as the step between
 their values, the same for all methods. Kernel densities and mixtures get standardised columns.
 """
@@ -11,11 +12,15 @@ their values, the same for all methods. Kernel densities and mixtures get standa
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import subprocess
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -40,6 +45,8 @@ from flow_models.evaluation.classification import expected_calibration_error
 from flow_models.simulators.point_sets import POINT_SETS
 
 Array = np.ndarray
+Scores = Callable[[Array, Array], Array]  # rows to fit to, and rows to score
+PEERS = Path(__file__).parent / "peers/tabular.py"
 POINTS = 1_000
 LEVEL = 0.1
 BANDWIDTHS = np.logspace(-2, 1, 20)
@@ -68,16 +75,36 @@ def flow_density(train: Array, test: Array) -> Array:
     return fm.FlowDensity(random_state=0).fit(train).score_samples(test)
 
 
-DENSITIES: dict[str, Callable[[Array, Array], Array]] = {
+def of_peer(python: str, method: str) -> Scores:
+    """The scores of another library under its own interpreter."""
+
+    def scores(train: Array, test: Array) -> Array:
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        with TemporaryDirectory() as folder:
+            np.savez(Path(folder) / "rows.npz", train=train, test=test)
+            subprocess.run(  # noqa: S603 - the interpreter that the user named
+                [python, "-W", "ignore", str(PEERS)],
+                input=json.dumps({"method": method, "folder": folder}),
+                env=environment,
+                text=True,
+                check=True,
+            )
+            return np.load(Path(folder) / "scores.npy")
+
+    return scores
+
+
+DENSITIES: dict[str, Scores] = {
     "FlowDensity": flow_density,
     "KernelDensity": kernel_density,
     "GaussianMixture": gaussian_mixture,
 }
 
 
-def density(names: Sequence[str]) -> None:
+def density(names: Sequence[str], peers: str | None) -> None:
     """Mean log-likelihood of held-out rows, in nats."""
-    header("set", DENSITIES)
+    methods = DENSITIES | ({"zuko NSF": of_peer(peers, "zuko_nsf")} if peers else {})
+    header("set", methods)
     for name in names or [*TABLES, *POINT_SETS]:
         if name in TABLES:
             x = np.asarray(TABLES[name]().data, np.float64)
@@ -88,18 +115,19 @@ def density(names: Sequence[str]) -> None:
         for train, test in KFold(5, shuffle=True, random_state=0).split(x):
             mean, deviation = x[train].mean(axis=0), x[train].std(axis=0)
             units = (x - mean) / deviation
-            for method, log_density in DENSITIES.items():
+            for method, log_density in methods.items():
                 start = time.perf_counter()
                 scores[method].append(log_density(units[train], units[test]).mean() - np.log(deviation).sum())
                 seconds[method] += time.perf_counter() - start
         line(name, {method: f"{np.mean(each):.3f} ({seconds[method] / 5:.0f} s)" for method, each in scores.items()})
 
 
-DETECTORS = {
-    "FlowOutlierDetector": lambda: fm.FlowOutlierDetector(random_state=0),
-    "IsolationForest": lambda: IsolationForest(random_state=0),
-    "LocalOutlierFactor": lambda: make_pipeline(StandardScaler(), LocalOutlierFactor(novelty=True)),
-    "OneClassSVM": lambda: make_pipeline(StandardScaler(), OneClassSVM()),
+DETECTORS: dict[str, Scores] = {
+    "IsolationForest": lambda train, test: IsolationForest(random_state=0).fit(train).score_samples(test),
+    "LocalOutlierFactor": lambda train, test: (
+        make_pipeline(StandardScaler(), LocalOutlierFactor(novelty=True)).fit(train).score_samples(test)
+    ),
+    "OneClassSVM": lambda train, test: make_pipeline(StandardScaler(), OneClassSVM()).fit(train).score_samples(test),
 }
 
 
@@ -112,21 +140,21 @@ def outlier_sets(names: Sequence[str]) -> Iterator[tuple[str, Array, Array, Arra
             yield f"{name}, class {label}", train, test, x[y == label]
 
 
-def outliers(names: Sequence[str]) -> None:
+def outliers(names: Sequence[str], peers: str | None) -> None:
     """AUROC, and the mean rank; and how often a fresh inlier has a p-value of at most 0.1."""
-    header("outliers", DETECTORS)
+    others = DETECTORS | ({"pyod ECOD": of_peer(peers, "pyod_ecod")} if peers else {})
+    columns = ["FlowOutlierDetector", *others]
+    header("outliers", columns)
     ranks, alarms = [], []
     for name, train, test, odd in outlier_sets(names):
-        aurocs = {}
-        for method, make in DETECTORS.items():
-            detector = make().fit(train)
-            scores = np.concatenate([detector.score_samples(test), detector.score_samples(odd)])
-            aurocs[method] = roc_auc_score(np.repeat([1, 0], [len(test), len(odd)]), scores)
-            if method == "FlowOutlierDetector":
-                alarms.append((detector.p_values(test) <= LEVEL).mean())
-        ranks.append(rankdata([-each for each in aurocs.values()]))
-        line(name, {method: f"{each:.3f}" for method, each in aurocs.items()})
-    line("mean rank", dict(zip(DETECTORS, (f"{each:.2f}" for each in np.mean(ranks, axis=0)), strict=True)))
+        inlying, both = np.repeat([1, 0], [len(test), len(odd)]), np.concatenate([test, odd])
+        detector = fm.FlowOutlierDetector(random_state=0).fit(train)
+        alarms.append((detector.p_values(test) <= LEVEL).mean())
+        scores = [detector.score_samples(both), *(each(train, both) for each in others.values())]
+        aurocs = [roc_auc_score(inlying, each) for each in scores]
+        ranks.append(rankdata([-each for each in aurocs]))
+        line(name, dict(zip(columns, (f"{each:.3f}" for each in aurocs), strict=True)))
+    line("mean rank", dict(zip(columns, (f"{each:.2f}" for each in np.mean(ranks, axis=0)), strict=True)))
     print(f"inliers with a p-value of at most 0.1, mean of the sets: {np.mean(alarms):.3f}")
 
 
@@ -140,7 +168,7 @@ CLASSIFIERS = {
 }
 
 
-def classification(names: Sequence[str]) -> None:
+def classification(names: Sequence[str], _peers: str | None) -> None:
     """Accuracy, log loss and ECE of the held-out rows of all folds together; and mean ranks."""
     header("table", CLASSIFIERS)
     ranks = defaultdict(list)
@@ -165,7 +193,7 @@ def classification(names: Sequence[str]) -> None:
         line(f"mean rank, {measure}", dict(zip(CLASSIFIERS, means, strict=True)))
 
 
-def header(first: str, methods: Sequence[str] | dict[str, object]) -> None:
+def header(first: str, methods: Iterable[str]) -> None:
     """Print the names of the columns."""
     line(first, {method: method for method in methods})
 
@@ -181,9 +209,10 @@ def main() -> None:
     kinds = {"density": density, "outliers": outliers, "classification": classification}
     parser.add_argument("kind", choices=kinds)
     parser.add_argument("--sets", nargs="+", default=[], help="those alone")
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with zuko and pyod; none: without them")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    kinds[options.kind](options.sets)
+    kinds[options.kind](options.sets, options.peers)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from flow_models.estimators.fitting import Fitted, Recipe
 from flow_models.estimators.members import Member
 from flow_models.estimators.units import Bounds, Units
 
-FORMAT = 2
+FORMAT = 3
 DESCRIPTION = "estimator.json"
 LARGEST_SEED = 2**31 - 1
 
@@ -101,8 +101,7 @@ class FlowEstimator(BaseEstimator):
             **self._learned(),
         }
         with complete_folder(Path(path)) as unfinished:
-            for index, member in enumerate(self.members_):
-                member.save(unfinished / f"flow-{index}")
+            self._write(unfinished)
             text = json.dumps(content, indent=2, default=_plain)
             (unfinished / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
@@ -134,9 +133,18 @@ class FlowEstimator(BaseEstimator):
         estimator.seed_ = content["seed"]
         estimator.endings_ = [Ending(**each) for each in content["endings"]]
         estimator.n_iter_ = max(each.steps for each in estimator.endings_)
-        estimator.members_ = [Member.load(each) for each in sorted(folder.glob("flow-*"), key=_number)]
+        estimator._read(folder)
         estimator._recall(content)
         return estimator
+
+    def _write(self, folder: Path) -> None:
+        """The densities that were trained, each in a folder of its own."""
+        for index, member in enumerate(self.members_):
+            member.save(folder / f"flow-{index}")
+
+    def _read(self, folder: Path) -> None:
+        """What ``_write`` wrote."""
+        self.members_ = [Member.load(each) for each in numbered(folder, "flow")]
 
     def _learned(self) -> dict[str, Any]:
         """What a kind of estimator has learned beside its flows, as JSON holds it."""
@@ -224,12 +232,13 @@ def weighty(weights: NDArray[np.float64] | None, rows: NDArray[Any]) -> tuple[ND
     return rows[present], weights[present]
 
 
+def numbered(folder: Path, name: str) -> list[Path]:
+    """The folders ``name-0``, ``name-1`` … within another, in this order."""
+    return sorted(folder.glob(f"{name}-*"), key=lambda each: int(each.name.rpartition("-")[-1]))
+
+
 def _plain(value: Any) -> Any:
     """What JSON has no word for."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"{value!r} cannot be saved; give the estimator plain parameters")
-
-
-def _number(folder: Path) -> int:
-    return int(folder.name.rpartition("-")[-1])

@@ -134,7 +134,8 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
                 )
             codes = np.repeat(known, n_samples)
         context = np.eye(len(self.classes_), dtype=np.float32)[codes]
-        return self.units_.from_flow(ensemble_sample(self.members_, n_samples, seed=seed, context=context))
+        v = ensemble_sample(self.members_, n_samples, self.units_.columns, seed=seed, context=context)
+        return self.units_.from_flow(v)
 
     def _learned(self) -> dict[str, Any]:
         return {

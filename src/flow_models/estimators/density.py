@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -9,14 +10,23 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from flow_models.estimators.base import FlowEstimator, varying, weighty
-from flow_models.estimators.fitting import effective_rows, fit
-from flow_models.estimators.members import AT_ONCE, ensemble_log_prob, ensemble_sample
+from flow_models.estimators.base import FlowEstimator, numbered, varying, weighty
+from flow_models.estimators.fitting import Fitted, draw_by_weight, effective_rows, fit
+from flow_models.estimators.members import AT_ONCE, Density, ensemble_log_prob, ensemble_sample
+from flow_models.estimators.mixture import Mixture
+from flow_models.estimators.stacking import stacked
 from flow_models.estimators.units import Units
+from flow_models.seeds import seed_of
 
 
 class DensityCore(FlowEstimator):
-    """A density fitted to rows: what ``FlowDensity`` and ``FlowOutlierDetector`` share."""
+    """A density fitted to rows: what ``FlowDensity`` and ``FlowOutlierDetector`` share.
+
+    Attributes:
+        members_: the flows.
+        mixtures_: of Gaussians, one beside each flow if rows are few, of the rows that it has not held out.
+        flow_share_: of the flows in the mean of all densities.
+    """
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803 - scikit-learn's name
         """``log p(x)`` in nats, in the units of the columns, ``(n,)``; -inf outside the support."""
@@ -27,7 +37,7 @@ class DensityCore(FlowEstimator):
         parts = []
         for start in range(0, len(rows), AT_ONCE):
             v, log_slope = self.units_.to_flow(rows[start : start + AT_ONCE])
-            parts.append(ensemble_log_prob(self.members_, v) + log_slope)
+            parts.append(ensemble_log_prob(self._densities, v, shares=self._shares) + log_slope)
         return np.concatenate(parts)
 
     def _fit_density(self, rows: NDArray[Any], weights: NDArray[np.float64] | None = None) -> None:
@@ -40,25 +50,74 @@ class DensityCore(FlowEstimator):
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
             return (units.to_flow(units.noisy(rows[which], rng))[0],)
 
-        self._keep(
-            fit(
-                take,
-                len(rows),
-                recipe,
-                options={"features": width},
-                weights=weights,
-                validation_fraction=self.validation_fraction,
-                max_seconds=self.max_seconds,
-                seed=self.seed_,
-            )
+        fitted = fit(
+            take,
+            len(rows),
+            recipe,
+            options={"features": width},
+            weights=weights,
+            validation_fraction=self.validation_fraction,
+            max_seconds=self.max_seconds,
+            seed=self.seed_,
         )
+        self._keep(fitted)
+        self.mixtures_: list[Mixture] = []
+        self.flow_share_ = 1.0
+        if recipe.mixtures:
+            (v,) = take(np.arange(len(rows)), np.random.default_rng([self.seed_, len(rows)]))
+            self._add_mixtures(fitted, v, weights)
+
+    def _add_mixtures(self, fitted: list[Fitted], v: NDArray[np.float32], weights: NDArray[np.float64] | None) -> None:
+        """Beside each flow a mixture of the same rows, and the shares of both by the rows that were held out."""
+        left = None if self.max_seconds is None else self.max_seconds - sum(each.outcome.seconds for each in fitted)
+        for index, each in enumerate(fitted):
+            seed = [self.seed_, index]
+            rows = np.setdiff1d(np.arange(len(v)), each.held_out)
+            if weights is not None:
+                rows = rows[draw_by_weight(weights[rows], len(rows), np.random.default_rng(seed))]
+            seconds = None if left is None else left / len(fitted)
+            self.mixtures_.append(Mixture.of(v[rows], seed=seed_of(*seed), seconds=seconds))
+        held_out = [each.held_out for each in fitted]
+        of_flows = [each.member.log_prob(v[which]) for each, which in zip(fitted, held_out, strict=True)]
+        of_mixtures = [each.log_prob(v[which]) for each, which in zip(self.mixtures_, held_out, strict=True)]
+        both = np.column_stack([np.concatenate(of_flows), np.concatenate(of_mixtures)])
+        counted = None if weights is None else (weights / weights.mean())[np.concatenate(held_out)]
+        self.flow_share_ = float(stacked(both, counted)[0])
+
+    @property
+    def _densities(self) -> list[Density]:
+        return [*self.members_, *self.mixtures_]
+
+    @property
+    def _shares(self) -> NDArray[np.float64]:
+        """Of the flows and of the mixtures, each in equal parts."""
+        flows, mixtures = len(self.members_), len(self.mixtures_)
+        each = [self.flow_share_ / flows, (1 - self.flow_share_) / max(mixtures, 1)]
+        return np.repeat(each, [flows, mixtures])
+
+    def _write(self, folder: Path) -> None:
+        super()._write(folder)
+        for index, mixture in enumerate(self.mixtures_):
+            mixture.save(folder / f"mixture-{index}")
+
+    def _read(self, folder: Path) -> None:
+        super()._read(folder)
+        self.mixtures_ = [Mixture.load(each) for each in numbered(folder, "mixture")]
+
+    def _learned(self) -> dict[str, Any]:
+        return {**super()._learned(), "flow_share": self.flow_share_}
+
+    def _recall(self, content: dict[str, Any]) -> None:
+        super()._recall(content)
+        self.flow_share_ = float(content["flow_share"])
 
 
 class FlowDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, DensityCore):
     """The density of rows by normalizing flows: exact log-densities, samples, and latents that are normal.
 
     Columns may have any units, bounds (``support``), heavy tails, ties or no variation at all; see ``Units``. With
-    few rows an ensemble of flows is trained, each with other rows held out, and their densities are averaged.
+    few rows an ensemble of flows is trained, each with other rows held out, and their densities are averaged, together
+    with those of mixtures of Gaussians, as far as these make the held-out rows likelier.
 
     See ``FlowEstimator`` for the parameters.
 
@@ -102,7 +161,9 @@ class FlowDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
         check_is_fitted(self)
         if n_samples < 1:
             raise ValueError(f"n_samples must be at least 1; got {n_samples}")
-        return self.units_.from_flow(ensemble_sample(self.members_, n_samples, seed=self._seed_of(random_state)))
+        seed = self._seed_of(random_state)
+        v = ensemble_sample(self._densities, n_samples, self.units_.columns, seed=seed, shares=self._shares)
+        return self.units_.from_flow(v)
 
     def transform(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """The latents of rows, by the first flow of the ensemble, ``(n, columns that vary)``: about N(0, I)."""

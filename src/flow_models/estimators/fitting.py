@@ -24,6 +24,7 @@ Arrays = tuple[NDArray[np.float32], ...]
 # Rows by their numbers, as the flow takes them: v, and its context if it has one. The generator draws the noise.
 Take = Callable[[NDArray[np.int64], np.random.Generator], Arrays]
 
+FEWEST = 10  # rows, of which a mixture of Gaussians can be told
 FEW = 2_000  # rows, below which an ensemble is worth its time
 MANY = 16_000  # rows, from which on a flow is as deep as it gets
 MOST_HELD_OUT = 10_000
@@ -47,6 +48,7 @@ class Recipe:
         patience: looks at the held-out rows without a better likelihood after which a member is done.
         rate: of learning, at its peak.
         weight_decay: of the networks' kernels.
+        mixtures: whether a density of rows has a mixture of Gaussians beside each flow, see ``DensityCore``.
         smoothing: deviation of the noise added to the rows at the start of training, in units of their own, times
             ``n^(-1/(p+4))``; it falls to nothing by the end. What fits noisy rows is smooth (Rothfuss et al. 2019,
             "Noise regularization for conditional density estimation"), and the held-out rows say how much is best.
@@ -62,6 +64,7 @@ class Recipe:
     rate: float
     weight_decay: float
     smoothing: float = 0.0
+    mixtures: bool = False
 
     @classmethod
     def of(cls, n: int, p: int, m: int = 0) -> Recipe:
@@ -69,9 +72,10 @@ class Recipe:
 
         The coupling networks have ``16 √(n / 250)`` units, between 16 and 128; there are 4 couplings below 1,000
         rows, 6 below 16,000 and 8 above. Below 2,000 rows five flows are averaged, below 20,000 three, below 100,000
-        two. A step takes a quarter of the rows, up to 512; there are as many as 400 passes over the rows have, between
-        2,000 and 20,000, if the held-out rows do not end it before. Given others, there is a quarter of the noise:
-        what it blurs is the narrow conditional density, not the wide one of all rows.
+        two; from 10 to 20,000 a mixture of Gaussians goes with each. A step takes a quarter of the rows, up to 512;
+        there are as many as 400 passes over the rows have, between 2,000 and 20,000, if the held-out rows do not end it
+        before. Given others, there is a quarter of the noise: what it blurs is the narrow conditional density, not the
+        wide one of all rows.
         """
         del p  # more columns ask for more units, but their density for more rows
         units = 16 * math.sqrt(n / 250)
@@ -87,6 +91,7 @@ class Recipe:
             rate=1e-3,
             weight_decay=0.01 if n < 10 * FEW else 0.0,
             smoothing=0.15 if m else 0.6,
+            mixtures=FEWEST <= n < 10 * FEW,
         )
 
     def changed(self, **choices: Any) -> Recipe:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -155,18 +155,37 @@ class Member:
             )
 
 
-def ensemble_log_prob(members: Sequence[Member], v: Rows, context: Rows | None = None) -> NDArray[np.float64]:
-    """``log (1/k Σ p_k(v))``: the mean of the members' densities, ``(n,)``."""
+class Density(Protocol):
+    """Whatever has a share in a mean of densities: a flow, or another kind."""
+
+    def log_prob(self, v: Rows, context: Rows | None = None) -> NDArray[np.float64]:
+        """``log p(v)``, or given the context, in nats, ``(n,)``."""
+
+    def sample(self, number: int, *, seed: int, context: Rows | None = None) -> NDArray[np.float64]:
+        """Draw ``(number, p)``, one for each row of the context if there is one."""
+
+
+def ensemble_log_prob(
+    members: Sequence[Density], v: Rows, context: Rows | None = None, *, shares: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """``log Σ w_k p_k(v)``: the mean of the members' densities by their shares, ``(n,)``; equal ones if None."""
     each = np.stack([member.log_prob(v, context) for member in members])
-    return np.asarray(np.logaddexp.reduce(each, axis=0) - np.log(len(members)))
+    weights = np.full(len(members), 1 / len(members)) if shares is None else shares
+    return np.asarray(np.logaddexp.reduce(each + np.log(weights)[:, None], axis=0))
 
 
 def ensemble_sample(
-    members: Sequence[Member], number: int, *, seed: int, context: Rows | None = None
+    members: Sequence[Density],
+    number: int,
+    width: int,
+    *,
+    seed: int,
+    context: Rows | None = None,
+    shares: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Draw ``(number, p)`` from the mean of the members' densities: each row from a member by lot."""
-    own = np.random.default_rng(seed).integers(len(members), size=number)
-    drawn = np.empty((number, json.loads(members[0].key)["options"]["features"]))
+    """Draw ``(number, width)`` from the mean of the members' densities: each row from a member by lot."""
+    own = np.random.default_rng(seed).choice(len(members), size=number, p=shares)
+    drawn = np.empty((number, width))
     for index, member in enumerate(members):
         which = np.flatnonzero(own == index)
         if len(which):

@@ -98,9 +98,11 @@ class FlowOutlierDetector(OutlierMixin, DensityCore):
         return p_values(-self.calibration_scores_, -scores)
 
     def _learned(self) -> dict[str, Any]:
-        return {"calibration_scores": self.calibration_scores_.tolist(), "offset": self.offset_}
+        own = {"calibration_scores": self.calibration_scores_.tolist(), "offset": self.offset_}
+        return {**super()._learned(), **own}
 
     def _recall(self, content: dict[str, Any]) -> None:
+        super()._recall(content)
         self.calibration_scores_ = np.array(content["calibration_scores"], np.float64)
         self.offset_ = float(content["offset"])
 

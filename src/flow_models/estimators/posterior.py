@@ -180,7 +180,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         """
         rows, one = self._observations(x)
         context = np.repeat(self.observations_.context(rows), num_samples, axis=0)
-        v = ensemble_sample(self.members_, len(context), seed=self._seed_of(random_state), context=context)
+        v = ensemble_sample(
+            self.members_, len(context), self.units_.columns, seed=self._seed_of(random_state), context=context
+        )
         samples = self.units_.from_flow(v).reshape(len(rows), num_samples, -1)
         return samples[0] if one else samples
 
