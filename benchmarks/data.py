@@ -8,7 +8,6 @@ python -m benchmarks.data rows 2000000    a synthetic manifest, validated
 from __future__ import annotations
 
 import argparse
-import gc
 import io
 import json
 import logging
@@ -63,13 +62,9 @@ def main() -> None:
 
 
 def from_s3(images: Path, folder: Path, limit: int | None) -> dict[str, Any]:
-    """Rates of the whole way, without what imports take in this process, but with what they take in others.
-
-    What was imported is kept from the garbage collector, which else looks at all of it once in each run.
-    """
+    """Rates of the whole way, without what imports take in this process, but with what they take in others."""
     for needed in ("data.kept_pixels", "data.cluster", "data.manifest", "data.shards", "data.s3", "validation.images"):
         import_module(f"flow_models.{needed}")
-    gc.freeze()
     with s3_server(folder):
         keys = upload(images, limit)
         plain_before = wall_and_cpu(lambda: plain(keys))
@@ -156,7 +151,7 @@ def training_input(images: Path, folder: Path) -> dict[str, Any]:
 
 def rows(count: int, folder: Path) -> dict[str, Any]:
     """Seconds and peak memory of validating a synthetic manifest, in this process with all it imports."""
-    subprocess.run([sys.executable, __file__, "rows-only", str(count), str(folder)], check=True)  # noqa: S603
+    subprocess.run([sys.executable, "-m", "benchmarks.data", "rows-only", str(count), str(folder)], check=True)  # noqa: S603
     from flow_models.validation.images import validate
 
     took = seconds(lambda: validate(folder / "manifest.parquet", LENIENT, docs=folder / "docs"))
