@@ -62,7 +62,9 @@ def train(settings: Settings) -> Outcome:
         lesson.digest, settings.data.augmentation, settings.model, settings.partition, settings.train, settings.seed
     )
     run, blueprint = CHECKPOINTS / settings.label / made_with, lesson.blueprint
-    compute = Compute(**replicas.share_json(asdict(choose_compute(settings.train, run=run))))
+    steps = settings.train.epochs * lesson.data.steps_per_epoch
+    compute = choose_compute(settings.train, blueprint.architecture, steps=steps, run=run)
+    compute = Compute(**replicas.share_json(asdict(compute)))
     reversible = choose_reversible(
         settings.train.reversible,
         blueprint.architecture,

@@ -223,7 +223,8 @@ def _fit_member(
         holdout=_alone(take(measured, rng)),
         first=_alone(first),
     )
-    with compiled.training(settings, seed=own_seed) as stepper, TemporaryDirectory() as folder:
+    training = compiled.training(settings, steps=recipe.steps, runs=recipe.members, seed=own_seed)
+    with training as stepper, TemporaryDirectory() as folder:
         if classes:
             compiled.model.initialise(*first)
             compiled.model.base.start_at(compiled.model.encode(centroids(*known)))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from flow_models.model import DESCRIPTION, FlowModel
 from flow_models.seeds import seed_of
 from flow_models.settings import TrainSettings
+from flow_models.training.precision import compute_of_vectors
 from flow_models.training.step import Stepper
 
 AT_ONCE = 2**15  # rows; the couplings' networks hold some hundreds of numbers for each
@@ -53,15 +54,19 @@ class Machine:
             yield self.model
 
     @contextmanager
-    def training(self, settings: TrainSettings, *, seed: int) -> Iterator[Stepper]:
-        """A stepper at its start, the networks' weights drawn by ``seed``; only the orders of elements are shared."""
+    def training(self, settings: TrainSettings, *, steps: int, runs: int, seed: int) -> Iterator[Stepper]:
+        """A stepper at its start, the networks' weights drawn by ``seed``; only the orders of elements are shared.
+
+        ``runs`` of so many ``steps`` at most are to come, by which it is decided what compiles a step.
+        """
         options = {**self._made_of["options"], "seed": seed}
         fresh = FlowModel(**{**self._made_of, "options": options})
-        kind = (settings.clip_norm, settings.weight_decay, settings.averaging)
+        xla = compute_of_vectors(settings, steps=steps, runs=runs).xla
+        kind = (settings.clip_norm, settings.weight_decay, settings.averaging, xla)
         with self.holding([each.numpy() for each in fresh.variables]):
             self._held = None
             if kind not in self._steppers:
-                self._steppers[kind] = Stepper(self.model, settings, seed=0)
+                self._steppers[kind] = Stepper(self.model, settings, seed=0, xla=xla)
             stepper = self._steppers[kind]
             stepper.restart()
             yield stepper
