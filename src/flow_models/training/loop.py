@@ -180,6 +180,11 @@ class _Run:
                 listener.on_start(self._progress.history)
             with self._interruption, self._bar() as bar:
                 reason = self._epochs(bar)
+            if not math.isfinite(self._progress.best):
+                raise FlowModelsError(
+                    "the held-out likelihood was never finite: look at the held-out data for what lies outside the "
+                    "model's support or far from all else"
+                )
             self._save_model(folder)
             saved = folder
         finally:
@@ -300,6 +305,7 @@ class _Run:
             "learning_rate": float(self._stepper.optimizer.learning_rate),
             "gradient_norm": progress.norms / progress.taken if progress.taken else math.nan,
             "examples_per_second": round(rate, 1),
+            "skipped_steps": progress.skipped,
         }
         progress.history.append(row)
         progress.taken, progress.losses, progress.norms = 0, 0.0, 0.0
@@ -320,6 +326,8 @@ class _Run:
             values.append(self._stepper.evaluate(batch, tf.constant(index)))
         self._stepper.use(self._stepper.weights)
         own = np.concatenate(values)
+        if not np.isfinite(own).all():
+            logger.warning("%d of %d held-out examples have no finite loss", (~np.isfinite(own)).sum(), len(own))
         total, count = self._replicas.total(float(own.sum()), len(own))
         return total / count
 

@@ -114,6 +114,7 @@ def _candidates(settings: TrainSettings) -> list[Compute]:
 
 def _fastest(candidates: list[Compute]) -> Compute:
     if len(candidates) == 1:
+        logger.info("%s, as set", _name(candidates[0]))
         return candidates[0]
     seconds = _measured(candidates)
     best, *others = sorted(candidates, key=lambda each: seconds[_name(each)])
