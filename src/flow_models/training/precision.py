@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 CACHE = Path(".cache/flow_models/precision.json")
 OF_THE_RUN = "compute.json"
 # XLA takes seconds to compile a flow for vectors, and saves milliseconds of each step.
-WORTHWHILE_STEPS, WORTHWHILE_MINUTES = 2_000, 0.5
+WORTHWHILE_STEPS, WORTHWHILE_MINUTES = 2_000, 1.0
 PIXELS, CHANNELS, BATCH, REPEATS = 16, 128, 32, 5
 
 
