@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from flow_models.estimators.base import FlowEstimator, numbered, varying, weighty
@@ -159,8 +161,7 @@ class FlowDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     ) -> NDArray[np.float64]:
         """Draw rows ``(n_samples, p)``; the same for the same seed, that of the fit by default."""
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1; got {n_samples}")
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = self._seed_of(random_state)
         v = ensemble_sample(self._densities, n_samples, self.units_.columns, seed=seed, shares=self._shares)
         return self.units_.from_flow(v)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from flow_models.estimators.base import FlowEstimator, varying
@@ -178,34 +179,54 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         Returns:
             ``(num_samples, p)`` for x of ``(m,)``; ``(k, num_samples, p)`` for ``(k, m)``.
         """
+        check_scalar(num_samples, "num_samples", Integral, min_val=1)
         rows, one = self._observations(x)
-        context = np.repeat(self.observations_.context(rows), num_samples, axis=0)
+        self._warn_of_unseen(rows)
         v = ensemble_sample(
-            self.members_, len(context), self.units_.columns, seed=self._seed_of(random_state), context=context
+            self.members_,
+            len(rows) * num_samples,
+            self.units_.columns,
+            seed=self._seed_of(random_state),
+            context=self.observations_.context(rows),
+            of=np.repeat(np.arange(len(rows)), num_samples),
         )
         samples = self.units_.from_flow(v).reshape(len(rows), num_samples, -1)
         return samples[0] if one else samples
 
     def log_prob(self, x: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:  # noqa: N803 - parameters, by row
-        """``log p(Y | x)`` in nats, ``(n,)``, of parameters ``(n, p)`` at one observation ``(m,)`` or at ``(n, m)``."""
+        """``log p(Y | x)`` in nats, ``(n,)``, of parameters ``(n, p)`` at one observation ``(m,)`` or at ``(n, m)``.
+
+        Of a single parameter Y may be ``(n,)``. Warns of an observation outside of anything seen in training.
+
+        Raises:
+            ValueError: if Y has another width, or another number of rows than there are observations.
+        """
         rows, _ = self._observations(x)
+        self._warn_of_unseen(rows)
         theta = np.asarray(check_array(Y, dtype=np.float64, ensure_2d=False))
-        theta = theta.reshape(-1, len(self.units_.varies))
+        width = len(self.units_.varies)
+        if theta.shape[1:] != (width,) and not (theta.ndim == 1 and width == 1):
+            raise ValueError(f"parameters have shape {theta.shape}; FlowPosterior was fitted to {('n', width)}")
+        theta = theta.reshape(-1, width)
         if len(rows) not in (1, len(theta)):
             raise ValueError(f"{len(rows)} observations and {len(theta)} parameters do not belong together")
         return self._log_density(rows, theta)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
-        """The posterior mean at each observation ``(n, m)``: ``(n, p)``, or ``(n,)`` if fitted to ``(n,)``."""
+        """The posterior mean at each observation ``(n, m)``: ``(n, p)``, or ``(n,)`` if fitted to ``(n,)``.
+
+        Warns of an observation outside of anything seen in training.
+        """
         rows = self._rows(X)
+        self._warn_of_unseen(rows)
         context = self.observations_.context(rows)
         # The same draws for every observation: a row's mean then depends on no other row.
         means = np.zeros((len(rows), len(self.units_.varies)))
         each = -(-MEAN_OF // len(self.members_))
         for index, member in enumerate(self.members_):
-            v = member.sample_alike(each, seed=self.seed_ + index, context=context)
-            samples = self.units_.from_flow(v.reshape(-1, v.shape[-1]), snap=False).reshape(len(rows), each, -1)
-            means += samples.mean(axis=1) / len(self.members_)
+            for part, v in member.sample_alike(each, seed=self.seed_ + index, context=context):
+                samples = self.units_.from_flow(v.reshape(-1, v.shape[-1]), snap=False).reshape(len(v), each, -1)
+                means[part] += samples.mean(axis=1) / len(self.members_)
         return means[:, 0] if self.one_parameter_ else means
 
     def to_inference_data(
@@ -271,15 +292,17 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         return tags
 
     def _observations(self, x: ArrayLike) -> tuple[NDArray[Any], bool]:
-        """As rows, and whether it was one; with a warning if some lie outside of what was seen in training."""
+        """As rows, and whether it was one."""
         check_is_fitted(self)
         one = np.ndim(x) == len(self.observations_.shape)
         rows = self._rows(np.asarray(x)[None] if one else x)
+        return rows, one
+
+    def _warn_of_unseen(self, rows: NDArray[Any]) -> None:
         found = self.observations_.warnings(rows, self._columns("column {}"))
         if found:
             more = f" (and {len(found) - 1} others of {len(rows)})" if len(found) > 1 else ""
             warnings.warn(found[0] + more, stacklevel=3)
-        return rows, one
 
     def _rows(self, x: Any, *, fitting: bool = False) -> NDArray[Any]:
         if self.observation == "vector":
