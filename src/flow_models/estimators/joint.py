@@ -44,17 +44,10 @@ def draw_pairs(joint: Any, observed: Sequence[Any], number: int, *, seed: int) -
         )
     # One part alone keeps its shape, which may be that of a set or a series.
     parameters, observations = _table(drawn, hidden, number), _table(drawn, observed, number)
-    good = np.isfinite(parameters).all(axis=1) & np.isfinite(observations).all(axis=1)
+    names = [name for part in hidden for name in _columns(part, drawn[part])]
     if len(observed) == 1 and drawn[observed[0]].ndim > 1:
         observations = drawn[observed[0]]
-    if good.sum() < 2:  # noqa: PLR2004 - of one nothing can be learned
-        raise ValueError(f"{number - good.sum()} of {number} draws of the joint distribution are not finite")
-    failed = int((~good).sum())
-    names = [name for part in hidden for name in _columns(part, drawn[part])]
-    example = "a value is not finite" if failed else None
-    return Simulated(
-        parameters=parameters[good], observations=observations[good], failed=failed, example=example
-    ), names
+    return Simulated.of(parameters, observations), names
 
 
 def prior_support(joint: Any, observed: Sequence[Any]) -> list[Bounds]:

@@ -20,7 +20,7 @@ from flow_models.estimators.inference_data import inference_data
 from flow_models.estimators.joint import draw_pairs, prior_support
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
 from flow_models.estimators.observations import KINDS, Kind, Observations
-from flow_models.estimators.simulations import DrawPrior, Simulate, simulate_pairs, tell_of_failures
+from flow_models.estimators.simulations import FEWEST, DrawPrior, Simulate, simulate_pairs, tell_of_losses
 from flow_models.estimators.units import Bounds, Units
 
 if TYPE_CHECKING:
@@ -128,7 +128,11 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
     def fit_simulator(
         self, simulate: Simulate, draw_prior: DrawPrior, num_simulations: int, *, n_jobs: int | None = None
     ) -> Self:
-        """Draw from the prior, simulate in ``n_jobs`` processes and fit; failed simulations are counted and left out.
+        """Draw from the prior, simulate in ``n_jobs`` processes and fit.
+
+        A simulation that raises an error or whose process is killed runs once more, alone. Those that fail again are
+        left out, as are those that are not finite: a warning and ``failed_simulations_`` and
+        ``nonfinite_simulations_`` say how many.
 
         Args:
             simulate: ``simulate(parameters, rng)`` gives observations ``(n, m)``, or ``(n, k, m)``, of parameters
@@ -137,9 +141,10 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             num_simulations: how many.
             n_jobs: processes, as joblib counts them; None for this one alone.
         """
+        check_scalar(num_simulations, "num_simulations", Integral, min_val=FEWEST)
         simulated = simulate_pairs(simulate, draw_prior, num_simulations, seed=self._new_seed(), n_jobs=n_jobs)
-        tell_of_failures(simulated)
-        self.failed_simulations_ = simulated.failed
+        tell_of_losses(simulated)
+        self.failed_simulations_, self.nonfinite_simulations_ = simulated.failed, simulated.nonfinite
         return self.fit(simulated.observations, simulated.parameters)
 
     def fit_distribution(self, joint: Any, *, observed: Sequence[Any], num_simulations: int) -> Self:
@@ -157,9 +162,10 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         Raises:
             ValueError: if there is no such part, or nothing is left to infer.
         """
+        check_scalar(num_simulations, "num_simulations", Integral, min_val=FEWEST)
         simulated, names = draw_pairs(joint, observed, num_simulations, seed=self._new_seed())
-        tell_of_failures(simulated)
-        self.failed_simulations_ = simulated.failed
+        tell_of_losses(simulated)
+        self.failed_simulations_, self.nonfinite_simulations_ = simulated.failed, simulated.nonfinite
         support = prior_support(joint, observed) if self.support is None else self.support
         self.one_parameter_, self.parameter_names_ = False, names
         x = simulated.observations
@@ -253,7 +259,14 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         )
 
     def calibrate(
-        self, simulate: Simulate, draw_prior: DrawPrior, n: int = 300, *, draws: int = 200, seed: int = 0
+        self,
+        simulate: Simulate,
+        draw_prior: DrawPrior,
+        n: int = 300,
+        *,
+        draws: int = 200,
+        seed: int = 0,
+        n_jobs: int | None = None,
     ) -> dict[str, Any]:
         """Is the posterior right? Rank, coverage and region tests over n fresh simulations whose truth is known.
 
@@ -263,6 +276,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             n: simulations.
             draws: posterior samples at each.
             seed: of all; another one than that of the training.
+            n_jobs: processes that simulate, as joblib counts them; None for this one alone.
 
         Returns:
             ``coverage_error``, ``sbc`` (which parameters leave the simultaneous 95 % band), ``hpd_p_value``,
@@ -272,8 +286,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             FlowModelsError: if the packages of the pipeline are not installed.
         """
         check_is_fitted(self)
-        simulated = simulate_pairs(simulate, draw_prior, n, seed=seed)
-        tell_of_failures(simulated)
+        check_scalar(n, "n", Integral, min_val=FEWEST)
+        simulated = simulate_pairs(simulate, draw_prior, n, seed=seed, n_jobs=n_jobs)
+        tell_of_losses(simulated)
         return calibration_of(self, simulated, draws=draws, seed=seed)
 
     def calibrate_distribution(
@@ -281,8 +296,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
     ) -> dict[str, Any]:
         """As ``calibrate``, over n draws of the ``JointDistribution`` that ``fit_distribution`` was given."""
         check_is_fitted(self)
+        check_scalar(n, "n", Integral, min_val=FEWEST)
         simulated, _ = draw_pairs(joint, observed, n, seed=seed)
-        tell_of_failures(simulated)
+        tell_of_losses(simulated)
         return calibration_of(self, simulated, draws=draws, seed=seed)
 
     def __sklearn_tags__(self) -> Tags:

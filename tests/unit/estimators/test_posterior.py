@@ -27,12 +27,6 @@ def simulate(theta, rng):
     return theta + 0.3 * rng.normal(size=theta.shape)
 
 
-def simulate_badly(theta, rng):
-    if (theta[:, 0] > 0.9).any():
-        raise ValueError("the simulator cannot do that")
-    return np.where(theta[:, :1] < -0.9, np.nan, simulate(theta, rng))
-
-
 @pytest.fixture(scope="module")
 def posterior():
     chosen = TINY | {"layers": 4, "hidden": 32, "max_iter": 600, "support": (-1, 1)}
@@ -105,18 +99,6 @@ def test_parameters_of_another_width_are_refused(posterior, parameters):
 def test_no_samples_at_all_is_no_question(posterior):
     with pytest.raises(ValueError, match="num_samples == 0, must be >= 1"):
         posterior.sample([0.1, 0.2], 0)
-
-
-@pytest.mark.parametrize("jobs", [None, 2])
-def test_failed_simulations_are_counted_and_left_out(jobs):
-    with pytest.warns(UserWarning, match=r"of 300 simulations failed and are left out \(ValueError: the simulator"):
-        posterior = fm.FlowPosterior(**TINY).fit_simulator(simulate_badly, draw_prior, 300, n_jobs=jobs)
-    assert 10 < posterior.failed_simulations_ < 70
-
-
-def test_a_simulator_that_never_works_is_an_error():
-    with pytest.raises(ValueError, match="20 of 20 simulations failed"):
-        fm.FlowPosterior(**TINY).fit_simulator(lambda theta, _: np.full_like(theta, np.nan), draw_prior, 20)
 
 
 def test_arviz_takes_the_samples_under_the_names_of_the_parameters():
