@@ -18,7 +18,8 @@ from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.estimators.fitting import Fitted, Recipe
 from flow_models.estimators.members import Member
-from flow_models.estimators.units import Bounds, Units
+from flow_models.estimators.support import Bounds
+from flow_models.estimators.units import Units
 
 FORMAT = 3
 DESCRIPTION = "estimator.json"

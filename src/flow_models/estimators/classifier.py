@@ -69,7 +69,7 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         of_class = np.eye(len(self.classes_), dtype=np.float32)[codes]
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-            return units.to_flow(units.noisy(rows[which], rng))[0], of_class[which]
+            return units.to_flow(rows[which], rng)[0], of_class[which]
 
         fitted = fit(
             take,

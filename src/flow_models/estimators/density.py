@@ -31,7 +31,10 @@ class DensityCore(FlowEstimator):
     """
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803 - scikit-learn's name
-        """``log p(x)`` in nats, in the units of the columns, ``(n,)``; -inf outside the support."""
+        """``log p(x)`` in nats, in the units of the columns, ``(n,)``; -inf outside the support.
+
+        In a column with atoms, see ``Units``, what counts of a value that is one is its probability.
+        """
         return self._log_density(self._rows(X))
 
     def _log_density(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -50,7 +53,7 @@ class DensityCore(FlowEstimator):
         units = self.units_
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-            return (units.to_flow(units.noisy(rows[which], rng))[0],)
+            return (units.to_flow(rows[which], rng)[0],)
 
         fitted = fit(
             take,

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from flow_models.estimators.simulations import Array, Simulated
-from flow_models.estimators.units import Bounds
+from flow_models.estimators.support import Bounds
 
 FAR = 1e30  # on the real line, from which on a bounded variable stays at its bound
 ALIKE = 1e-6

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
 from flow_models.estimators.density import DensityCore
-from flow_models.estimators.units import Bounds
+from flow_models.estimators.support import Bounds
 from flow_models.evaluation.conformal import p_values
 
 LEVEL = 0.05  # of p-values below which a row is an outlier when the share of outliers is not given

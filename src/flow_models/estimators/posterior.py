@@ -21,7 +21,8 @@ from flow_models.estimators.joint import draw_pairs, prior_support
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
 from flow_models.estimators.observations import KINDS, Kind, Observations
 from flow_models.estimators.simulations import FEWEST, DrawPrior, Simulate, simulate_pairs, tell_of_losses
-from flow_models.estimators.units import Bounds, Units
+from flow_models.estimators.support import Bounds
+from flow_models.estimators.units import Units
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -110,7 +111,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         width = varying(units)
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-            v = units.to_flow(units.noisy(theta[which], rng))[0]
+            v = units.to_flow(theta[which], rng)[0]
             return v, context.context(observed[which])
 
         self._keep(

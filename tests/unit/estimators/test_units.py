@@ -38,7 +38,7 @@ def test_the_log_slope_is_that_of_the_map(column):
     x, support = column
     units = Units.of(x, support, seed=0)
     step = 1e-4 * np.minimum(1, abs(x - np.median(x))) + 1e-7
-    rise = (units._unbounded(x + step)[0] - units._unbounded(x - step)[0]) / (2 * step) / units.deviation
+    rise = (units.unbounded(x + step)[0] - units.unbounded(x - step)[0]) / (2 * step) / units.deviation
     inside = (
         np.ptp(np.clip([x - step, x + step], *(-np.inf if b is None else b for b in support[:1]), np.inf), axis=0) > 0
     )
