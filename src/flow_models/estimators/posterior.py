@@ -21,7 +21,7 @@ from flow_models.estimators.joint import draw_pairs, prior_support
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
 from flow_models.estimators.observations import KINDS, Kind, Observations
 from flow_models.estimators.simulations import FEWEST, DrawPrior, Simulate, simulate_pairs, tell_of_losses
-from flow_models.estimators.support import Bounds
+from flow_models.estimators.support import Support
 from flow_models.estimators.units import Units
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         self,
         *,
         observation: Kind = "vector",
-        support: Bounds | Sequence[Bounds] | None = None,
+        support: Support = None,
         layers: int | None = None,
         hidden: int | None = None,
         n_estimators: int | None = None,
@@ -101,9 +101,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         self._fit_pairs(observed, parameters.reshape(len(parameters), -1).astype(np.float64), self.support)
         return self
 
-    def _fit_pairs(
-        self, observed: NDArray[Any], theta: NDArray[np.float64], support: Bounds | Sequence[Bounds] | None
-    ) -> None:
+    def _fit_pairs(self, observed: NDArray[Any], theta: NDArray[np.float64], support: Support) -> None:
         """Learn units and flows from observations ``(n, ...)`` and parameters ``(n, p)``."""
         self.seed_ = self._new_seed()
         self.units_ = units = Units.of(theta, support, seed=self.seed_)
@@ -321,9 +319,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             more = f" (and {len(found) - 1} others of {len(rows)})" if len(found) > 1 else ""
             warnings.warn(found[0] + more, stacklevel=3)
 
-    def _rows(self, x: Any, *, fitting: bool = False) -> NDArray[Any]:
+    def _rows(self, x: Any, *, fitting: bool = False, fewest: int = 2) -> NDArray[Any]:
         if self.observation == "vector":
-            return super()._rows(x, fitting=fitting)
+            return super()._rows(x, fitting=fitting, fewest=fewest)
         rows: NDArray[Any] = validate_data(self, x, reset=fitting, dtype=[np.float64, np.float32], allow_nd=True)
         if not fitting and rows.shape[1:] != self.observations_.shape:
             raise ValueError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from flow_models.estimators.support import Bounds, bounds, refuse_outside
+from flow_models.estimators.support import Support, bounds, refuse_outside, seen_bounds
 from flow_models.estimators.ties import Atoms, find, lattices, without
 
 Array = NDArray[np.float64]
@@ -70,23 +70,25 @@ class Units:
     most: Array
 
     @classmethod
-    def of(cls, x: NDArray[Any], support: Bounds | Sequence[Bounds] | None, *, seed: int, ties: bool = True) -> Units:
+    def of(cls, x: NDArray[Any], support: Support, *, seed: int, ties: bool = True) -> Units:
         """From rows ``(n, p)``.
 
         Args:
             x: finite.
-            support: lower and upper bound of each column, or one pair for all; None for no bound.
+            support: lower and upper bound of each column, or one pair for all; "auto": those that they clearly have,
+                see ``seen_bounds``; None for no bound.
             seed: of the rows that are looked at if there are many.
             ties: whether tied values get noise, and atoms room.
 
         Raises:
             ValueError: if the bounds are not those of the columns, or a value lies outside of them.
         """
-        low, high = bounds(support, x.shape[1])
         least, most = np.asarray(x.min(axis=0), np.float64), np.asarray(x.max(axis=0), np.float64)
+        some, rng = _some(x, seed), np.random.default_rng([seed, 1])
+        seen = isinstance(support, str) and support == "auto"
+        low, high = seen_bounds(some, least, most) if seen else bounds(support, x.shape[1])
         refuse_outside(least, most, low, high)
         varies = most - least > ALIKE * np.maximum(abs(least), abs(most))
-        some, rng = _some(x, seed), np.random.default_rng([seed, 1])
         values = find(some) if ties else np.zeros((0, x.shape[1]))
         width, origin = lattices(some, varies & np.isnan(values).all(axis=0) & ties)
         others = without(some, values, rng)
