@@ -230,7 +230,12 @@ def _fit_member(
             compiled.model.base.start_at(compiled.model.encode(centroids(*known)))
         try:
             outcome = train_with(
-                stepper, data, settings, folder=Path(folder) / "model", checkpoints=Path(folder) / "checkpoints"
+                stepper,
+                data,
+                settings,
+                folder=Path(folder) / "model",
+                checkpoints=Path(folder) / "checkpoints",
+                title=f"flow {seed[1] + 1} of {recipe.members}",
             )
         except InterruptedTrainingError:
             raise KeyboardInterrupt from None  # the checkpoint goes with the folder: there is none to continue from

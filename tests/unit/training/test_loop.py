@@ -254,7 +254,7 @@ def test_it_stops_when_the_held_out_likelihood_no_longer_improves(tmp_path: Path
 
 def test_it_stops_when_the_time_is_over(tmp_path: Path) -> None:
     outcome = run(tmp_path, epochs=100_000, minutes=0.02, patience=100_000)
-    assert outcome.reason == "0.02 minutes are over"
+    assert outcome.reason == "1.2 seconds are over"
 
 
 def test_an_interrupted_run_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
