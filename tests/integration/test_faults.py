@@ -14,6 +14,7 @@ import pytest
 
 from flow_models.data import manifest as module
 from flow_models.data.manifest import Summary, read_manifest, write_manifest
+from flow_models.data.pipeline import load_split
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError, UnavailableError
@@ -59,6 +60,35 @@ def test_a_store_whose_etags_are_no_checksums_is_believed_the_second_time(proxy:
     content = open_source("s3://images").read("train/cat/003.png").data
     assert content == (tmp_path / "data/train/cat/003.png").read_bytes()
     assert proxy.requests == 2
+
+
+def test_one_flipped_bit_in_an_image_in_parts_reaches_neither_manifest_nor_shards(
+    s3: S3Server, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    clean = described(tmp_path / "clean")
+    expected = shard(tmp_path / "clean")
+    key = "train/cat/003.png"
+    s3.upload_in_parts("images", key, (tmp_path / "data" / key).read_bytes())
+    for spoilt, made in [(described, clean), (shard, expected)]:
+        proxy.once = {key: "flip"}
+        assert spoilt(tmp_path / "spoilt") == made
+        assert not proxy.once
+
+
+def test_one_flipped_bit_in_a_stored_shard_is_not_taken_for_another_content(
+    s3: S3Server, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    described(tmp_path)
+    s3.client.create_bucket(Bucket="prepared")
+    manifest = read_manifest(tmp_path / "manifest.parquet")
+    index = write_shards(manifest, open_source("s3://images"), tmp_path / "shards", **OPTIONS, location="s3://prepared")
+    (file,) = index.splits["val"].files
+    key = f"{file.sha256}.tfrecord"
+    s3.upload_in_parts("prepared", key, s3.client.get_object(Bucket="prepared", Key=key)["Body"].read())
+    proxy.once = {key: "flip"}
+    assert len(load_split(tmp_path / "shards", "val").keys) == index.splits["val"].count
+    assert not proxy.once
 
 
 def test_an_object_that_is_denied_is_one_row_and_not_the_end(proxy: FaultProxy, tmp_path: Path) -> None:
@@ -107,7 +137,7 @@ def test_a_killed_run_leaves_nothing_half_and_goes_on(proxy: FaultProxy, tmp_pat
         "manifest.write_manifest(source, folder / 'manifest.parquet', journals=folder / 'journals')\n"
     )
     slow = proxy.next_fault
-    proxy.next_fault = lambda *, is_listing: time.sleep(0.02) or slow(is_listing=is_listing)  # type: ignore[method-assign]
+    proxy.next_fault = lambda path: time.sleep(0.02) or slow(path)  # type: ignore[method-assign]
     run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("journals/*/parts/0*"))) < 3 and time.monotonic() < deadline:

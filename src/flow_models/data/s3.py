@@ -22,6 +22,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.httpchecksum import StreamingChecksumBody
 from botocore.parsers import ResponseParserError
 
 from flow_models.data.errors import UnreadableError
@@ -53,8 +54,8 @@ class S3Source:
     profile) are found where boto3 finds them. As many connections are kept as threads read.
 
     A body that breaks off is asked for again, and so is one that is not what its ETag or checksum
-    says. An ETag is no MD5 for objects in parts or under KMS, and in some stores never: a
-    content that comes twice the same is believed.
+    says, or the reader knows. An ETag is no MD5 for objects in parts or under KMS, and in some stores
+    never: where nothing tells whether a content is right, one that comes twice the same is believed.
     """
 
     remote = True
@@ -87,18 +88,18 @@ class S3Source:
         except (ClientError, BotoCoreError, ResponseParserError) as error:
             self._refuse(error)
 
-    def read(self, key: str, *, version: str | None = None) -> Content:
+    def read(self, key: str, *, version: str | None = None, sha256: str | None = None) -> Content:
         """See :class:`~flow_models.data.sources.Source`."""
         request: dict[str, str] = {"Bucket": self._bucket, "Key": self._prefix + inside(key), **self._who_pays}
         if version is not None:
             request["VersionId"] = version
-        elif (content := self._quick.read(request["Key"])) is not None:
+        elif (content := self._quick.read(request["Key"], sha256)) is not None:
             return content
         try:
-            return self._download(request)
+            return self._download(request, sha256)
         except ClientError as error:
             if version is not None and error.response["Error"]["Code"] == "NoSuchVersion":
-                return self.read(key)  # expired; the newest may be the same content, which the caller checks
+                return self.read(key, sha256=sha256)  # expired; the newest may be the same content
             if (code := error.response["Error"]["Code"]) in _OF_ONE_OBJECT:
                 raise UnreadableError(f"cannot be read ({_OF_ONE_OBJECT[code]})") from None
             self._refuse(error)
@@ -140,7 +141,7 @@ class S3Source:
             self._refuse(error)
         return found["ContentLength"] == size
 
-    def _download(self, request: Any) -> Content:
+    def _download(self, request: Any, sha256: str | None) -> Content:
         # boto3 repeats a failed request, but not an answer that breaks off midway.
         doubted: set[bytes] = set()
         for attempt in range(1, ATTEMPTS + 1):
@@ -153,12 +154,13 @@ class S3Source:
             else:
                 self._answered = True
                 self._quick.learn(request["Key"])
-                found = hashlib.md5(data, usedforsecurity=False)
-                if found.hexdigest() == answer["ETag"].strip('"') or found.digest() in doubted or not _is_md5(answer):
+                found = hashlib.sha256(data)
+                if found.hexdigest() == sha256 or found.digest() in doubted or _is_as_stored(data, answer):
                     version = answer.get("VersionId")
                     return Content(data, None if version == "null" else version)
                 doubted.add(found.digest())
-            time.sleep(random.uniform(0, min(0.05 * 2**attempt, 5)))  # noqa: S311 - only spreads the load
+            # The first time at once: it may only have been doubted.
+            time.sleep(random.uniform(0, min(0.1 * (2 ** (attempt - 1) - 1), 5)))  # noqa: S311 - only spreads the load
         raise UnavailableError(f"{self.uri}: {request['Key']} comes differently each time; check the network")
 
     def _passes(self, error: Exception, attempt: int) -> bool:
@@ -211,8 +213,10 @@ def _status(error: ClientError) -> int:
     return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _is_md5(answer: Any) -> bool:
-    return "-" not in answer["ETag"] and "aws:kms" not in answer.get("ServerSideEncryption", "")
+def _is_as_stored(data: bytes, answer: Any) -> bool:
+    """Whether S3 itself says so: boto3 has compared the body with a checksum of the whole, or the ETag is its MD5."""
+    compared = isinstance(answer["Body"], StreamingChecksumBody)
+    return compared or hashlib.md5(data, usedforsecurity=False).hexdigest() == answer["ETag"].strip('"')
 
 
 @lru_cache(maxsize=4)

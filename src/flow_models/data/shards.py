@@ -183,7 +183,7 @@ def local_files(folder: Path, index: Index, split: str) -> dict[str, Path]:
 def _download(store: Source, sha256: str) -> bytes:
     name = stored_name(sha256)
     try:
-        content = store.read(name).data
+        content = store.read(name, sha256=sha256).data
     except UnreadableError as error:
         raise FlowModelsError(f"{store.uri}/{name}: {error}; run `flow-models data shard` again") from None
     if hashlib.sha256(content).hexdigest() != sha256:
