@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from flow_models.errors import FlowModelsError
 
+LOCAL_CLUSTER = "local"  # of data.cluster: this machine's cores
+CLUSTER_VARIABLE = "FLOW_MODELS_CLUSTER"  # of the environment: the scheduler that a flow runs for its stages
 Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compilation = Literal["auto", "graph", "xla"]
