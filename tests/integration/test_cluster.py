@@ -16,6 +16,7 @@ from flow_models.data.cache import Cache
 from flow_models.data.cluster import open_workers
 from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.manifest import read_manifest, write_manifest
+from flow_models.data.s3 import S3Source
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
 from flow_models.settings import CLUSTER_VARIABLE, load_settings
@@ -62,7 +63,7 @@ def test_a_cluster_leaves_what_one_process_would(
         assert there.read_bytes() == here.read_bytes()
         index = write_shards(manifest, source, tmp_path / "there", **OPTIONS, kept=kept, workers=workers)
         stored = write_shards(
-            manifest, source, tmp_path / "stored", **OPTIONS, location="s3://prepared/shards", workers=workers
+            manifest, source, tmp_path / "stored", **OPTIONS, store=S3Source("s3://prepared/shards"), workers=workers
         )
     assert index == expected
     assert {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()} == {

@@ -15,6 +15,7 @@ import pytest
 from flow_models.data import manifest as module
 from flow_models.data.manifest import Summary, read_manifest, write_manifest
 from flow_models.data.pipeline import load_split
+from flow_models.data.s3 import S3Source
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError, UnavailableError
@@ -82,7 +83,9 @@ def test_one_flipped_bit_in_a_stored_shard_is_not_taken_for_another_content(
     described(tmp_path)
     s3.client.create_bucket(Bucket="prepared")
     manifest = read_manifest(tmp_path / "manifest.parquet")
-    index = write_shards(manifest, open_source("s3://images"), tmp_path / "shards", **OPTIONS, location="s3://prepared")
+    index = write_shards(
+        manifest, open_source("s3://images"), tmp_path / "shards", **OPTIONS, store=S3Source("s3://prepared")
+    )
     (file,) = index.splits["val"].files
     key = f"{file.sha256}.tfrecord"
     s3.upload_in_parts("prepared", key, s3.client.get_object(Bucket="prepared", Key=key)["Body"].read())

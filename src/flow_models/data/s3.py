@@ -67,7 +67,7 @@ class S3Source:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         if not self._bucket:
             raise FlowModelsError(f"{uri}: names no bucket; data.source is a folder or s3://bucket/prefix")
-        self._pays = requester_pays
+        self.requester_pays = requester_pays
         self._who_pays: Any = {"RequestPayer": "requester"} if requester_pays else {}
         self._answered = False
         self._client, self._quick = self._connect()
@@ -75,7 +75,7 @@ class S3Source:
 
     def __reduce__(self) -> tuple[Callable[..., S3Source], tuple[str, int, bool, str]]:
         """In another process: one, with its connections, for all that is sent there; credentials stay here."""
-        return _opened, (self.uri, self.threads, self._pays, self.place)
+        return _opened, (self.uri, self.threads, self.requester_pays, self.place)
 
     def list(self, under: str = "") -> Iterator[Entry]:
         """See :class:`~flow_models.data.sources.Source`; S3 lists in the order of UTF-8, as Python sorts."""
@@ -116,7 +116,7 @@ class S3Source:
             return
         try:
             with path.open("rb") as file:
-                self._client.upload_fileobj(file, self._bucket, self._prefix + inside(key))
+                self._client.upload_fileobj(file, self._bucket, self._prefix + inside(key), ExtraArgs=self._who_pays)
         except ClientError as error:
             if error.response["Error"]["Code"] in _DENIED:
                 raise FlowModelsError(f"{self.uri}: access denied; these credentials need s3:PutObject there") from None
@@ -131,7 +131,7 @@ class S3Source:
             FlowModelsError: if S3 does not say.
         """
         try:
-            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + inside(key))
+            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + inside(key), **self._who_pays)
         except ClientError as error:
             # Without s3:ListBucket, what is not there is forbidden.
             if _status(error) in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
