@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import random
+import re
 import socket
 import struct
 import threading
@@ -27,8 +28,8 @@ class FaultProxy(ThreadingHTTPServer):
     Attributes:
         share: of the answers that are spoilt, each by one of ``FAULTS`` in turn.
         etag: of every object, if it is set.
-        refuse: a status and an S3 error code for a path, instead of an answer; None passes it on.
-        once: a fault for the end of a path, whose next answer it spoils, whatever chance would do.
+        refuse: a status and an S3 error code for "METHOD path", instead of an answer; None passes it on.
+        once: a fault for a pattern of "METHOD path", whose next request it spoils, whatever chance would do.
         done: how often each fault was inflicted.
         requests: how many came.
     """
@@ -53,16 +54,17 @@ class FaultProxy(ThreadingHTTPServer):
         """Where it listens."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def next_fault(self, path: str) -> str | None:
-        """What to do to the answer to this path; None leaves it as it is."""
+    def next_fault(self, request: str) -> str | None:
+        """What to do to "METHOD path" and its answer; None leaves them as they are."""
         with self._lock:
             self.requests += 1
-            for end in [end for end in self.once if path.endswith(end)]:
-                return self.once.pop(end)
+            for pattern in [pattern for pattern in self.once if re.search(pattern, request)]:
+                return self.once.pop(pattern)
             if self._random.random() >= self.share:
                 return None
-            # Nobody could notice a flipped bit in a listing: S3 gives no checksum of it, TLS would.
-            kinds = [fault for fault in FAULTS if not ("list-type" in path and fault == "flip")]
+            # Nobody could notice a flipped bit in a listing or an upload's number: S3 gives no checksum, TLS would.
+            without_checksum = "list-type" in request or request.startswith("POST")
+            kinds = [fault for fault in FAULTS if not (without_checksum and fault == "flip")]
             fault = min(kinds, key=lambda kind: self.done[kind])
             self.done[fault] += 1
             return fault
@@ -81,8 +83,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        refused = self.server.refuse(self.path)
-        fault = self.server.next_fault(self.path)
+        request = f"{self.command} {self.path}"
+        refused = self.server.refuse(request)
+        fault = self.server.next_fault(request)
         if refused is not None:
             self._send(_error(*refused))
         elif fault in {"500", "503"}:

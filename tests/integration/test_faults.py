@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from flow_models.data import manifest as module
 from flow_models.data.manifest import Summary, read_manifest, write_manifest
 from flow_models.data.pipeline import load_split
 from flow_models.data.s3 import S3Source
-from flow_models.data.shards import write_shards
+from flow_models.data.shards import Index, local_files, read_index, write_shards
 from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError, UnavailableError
 from tests.integration.fault_proxy import FAULTS, FaultProxy, faulty
@@ -47,6 +50,22 @@ def shard(folder: Path, uri: str = "s3://images") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
 
 
+@pytest.fixture
+def manifest(s3: S3Server, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Of the images; beside them is an empty bucket ``prepared``."""
+    monkeypatch.chdir(tmp_path)
+    s3.client.create_bucket(Bucket="prepared")
+    described(tmp_path)
+    return read_manifest(tmp_path / "manifest.parquet")
+
+
+def store(manifest: pd.DataFrame) -> Index:
+    """Shards in ``prepared``, and their index in ``stored``."""
+    return write_shards(
+        manifest, open_source("s3://images"), Path("stored"), **OPTIONS, store=S3Source("s3://prepared")
+    )
+
+
 def test_the_shards_are_the_same_though_a_fifth_of_the_answers_is_spoilt(proxy: FaultProxy, tmp_path: Path) -> None:
     clean = described(tmp_path / "clean")
     expected = shard(tmp_path / "clean")
@@ -54,6 +73,63 @@ def test_the_shards_are_the_same_though_a_fifth_of_the_answers_is_spoilt(proxy: 
     assert described(tmp_path / "spoilt") == clean
     assert shard(tmp_path / "spoilt") == expected
     assert set(proxy.done) == set(FAULTS)
+
+
+def test_shards_in_s3_are_the_same_though_a_fifth_of_the_answers_is_spoilt(
+    proxy: FaultProxy, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    expected = shard(tmp_path)
+    del expected["index.json"]
+    proxy.share = 0.2
+    index = store(manifest)
+    files = [file for split in index.splits for file in local_files(Path("stored"), index, split).items()]
+    assert {name: path.read_bytes() for name, path in files} == expected
+    assert replace(index, location=None) == read_index(tmp_path / "shards")
+    assert set(proxy.done) == set(FAULTS)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_file_sent_in_parts_arrives_whole_though_each_step_is_spoilt(
+    s3: S3Server, proxy: FaultProxy, tmp_path: Path, fault: str
+) -> None:
+    s3.client.create_bucket(Bucket="prepared")
+    (tmp_path / "file").write_bytes(content := random.Random(0).randbytes(9 * 2**20))
+    steps = (
+        ["PUT .*partNumber=2"] if fault == "flip" else ["HEAD", "POST .*uploads", "PUT .*partNumber=2", "POST .*Id="]
+    )
+    proxy.once = dict.fromkeys(steps, fault)
+    S3Source("s3://prepared").put("file", tmp_path / "file")
+    assert not proxy.once
+    assert s3.client.get_object(Bucket="prepared", Key="file")["Body"].read() == content
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "line"),
+    [
+        (400, "ExpiredToken", "s3://prepared: refused with ExpiredToken; check the credentials"),
+        (403, "AccessDenied", "s3://prepared: access denied; these credentials need s3:PutObject there"),
+        (404, "NoSuchBucket", "s3://prepared: no such bucket"),
+    ],
+)
+def test_storing_that_ends_midway_is_one_line_and_goes_on_later(
+    s3: S3Server, proxy: FaultProxy, manifest: pd.DataFrame, status: int, code: str, line: str
+) -> None:
+    sent: list[str] = []
+
+    def after_the_first(request: str) -> tuple[int, str] | None:
+        sent.extend([request] if request.startswith("PUT") else [])
+        return (status, code) if len(sent) > 1 else None
+
+    proxy.refuse = after_the_first
+    with pytest.raises(FlowModelsError, match=line):
+        store(manifest)
+    assert not list(Path().glob("*stored*"))
+    (there,) = s3.client.list_objects_v2(Bucket="prepared")["Contents"]
+    proxy.refuse = lambda _: None
+    index = store(manifest)
+    after = s3.client.list_objects_v2(Bucket="prepared")["Contents"]
+    assert there in after  # as it was stored then
+    assert len(after) == sum(len(split.files) for split in index.splits.values())
 
 
 def test_a_store_whose_etags_are_no_checksums_is_believed_the_second_time(proxy: FaultProxy, tmp_path: Path) -> None:
@@ -71,26 +147,20 @@ def test_one_flipped_bit_in_an_image_in_parts_reaches_neither_manifest_nor_shard
     key = "train/cat/003.png"
     s3.upload_in_parts("images", key, (tmp_path / "data" / key).read_bytes())
     for spoilt, made in [(described, clean), (shard, expected)]:
-        proxy.once = {key: "flip"}
+        proxy.once = {f"GET .*{key}": "flip"}
         assert spoilt(tmp_path / "spoilt") == made
         assert not proxy.once
 
 
 def test_one_flipped_bit_in_a_stored_shard_is_not_taken_for_another_content(
-    s3: S3Server, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    s3: S3Server, proxy: FaultProxy, manifest: pd.DataFrame
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    described(tmp_path)
-    s3.client.create_bucket(Bucket="prepared")
-    manifest = read_manifest(tmp_path / "manifest.parquet")
-    index = write_shards(
-        manifest, open_source("s3://images"), tmp_path / "shards", **OPTIONS, store=S3Source("s3://prepared")
-    )
+    index = store(manifest)
     (file,) = index.splits["val"].files
     key = f"{file.sha256}.tfrecord"
     s3.upload_in_parts("prepared", key, s3.client.get_object(Bucket="prepared", Key=key)["Body"].read())
-    proxy.once = {key: "flip"}
-    assert len(load_split(tmp_path / "shards", "val").keys) == index.splits["val"].count
+    proxy.once = {f"GET .*{key}": "flip"}
+    assert len(load_split(Path("stored"), "val").keys) == index.splits["val"].count
     assert not proxy.once
 
 
@@ -140,7 +210,7 @@ def test_a_killed_run_leaves_nothing_half_and_goes_on(proxy: FaultProxy, tmp_pat
         "manifest.write_manifest(source, folder / 'manifest.parquet', journals=folder / 'journals')\n"
     )
     slow = proxy.next_fault
-    proxy.next_fault = lambda path: time.sleep(0.02) or slow(path)  # type: ignore[method-assign]
+    proxy.next_fault = lambda request: time.sleep(0.02) or slow(request)  # type: ignore[method-assign]
     run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("journals/*/parts/0*"))) < 3 and time.monotonic() < deadline:

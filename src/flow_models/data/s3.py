@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 REQUESTS = 5  # by boto3, for one answer: as long as one waits for a server that may be down
-ATTEMPTS = 10  # for a body that is spoilt
+ATTEMPTS = 10  # for a body that is spoilt, on its way here or there
 _ROUNDS = 3  # of REQUESTS, when a server that has answered before does not
 _BROKEN_OFF = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, FlexibleChecksumError)
+# S3 got another body than was sent; or an answer was lost, and what was asked for was done.
+_SPOILT_ON_ITS_WAY = {"BadDigest", "XAmzContentSHA256Mismatch", "NoSuchUpload"}
 _DENIED = {"AccessDenied", "403", "AllAccessDisabled"}
 _OF_ONE_OBJECT = {
     "NoSuchKey": "gone",
@@ -109,20 +111,24 @@ class S3Source:
     def put(self, key: str, path: Path) -> None:
         """Store a file under a key that is a name of its content: what is there already is not sent again.
 
+        What is spoilt on its way, which S3 notices by boto3's checksum, is sent again.
+
         Raises:
             FlowModelsError: if S3 does not take it.
         """
-        if self.holds(key, path.stat().st_size):
-            return
-        try:
-            with path.open("rb") as file:
-                self._client.upload_fileobj(file, self._bucket, self._prefix + inside(key), ExtraArgs=self._who_pays)
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _DENIED:
-                raise FlowModelsError(f"{self.uri}: access denied; these credentials need s3:PutObject there") from None
-            self._refuse(error)
-        except (BotoCoreError, ResponseParserError) as error:
-            self._refuse(error)
+        name, size = self._prefix + inside(key), path.stat().st_size
+        for attempt in range(1, ATTEMPTS + 1):
+            if self.holds(key, size):
+                return
+            try:
+                with path.open("rb") as file:
+                    self._client.upload_fileobj(file, self._bucket, name, ExtraArgs=self._who_pays)
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
+                if attempt == ATTEMPTS or not self._passes(error, attempt):
+                    self._refuse(error, needs="s3:PutObject")
+                _wait(attempt)
+            else:
+                return
 
     def holds(self, key: str, size: int) -> bool:
         """Whether there is such a file of this size.
@@ -135,10 +141,12 @@ class S3Source:
         except ClientError as error:
             # Without s3:ListBucket, what is not there is forbidden.
             if _status(error) in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
+                self._answered = True
                 return False
             self._refuse(error)
         except (BotoCoreError, ResponseParserError) as error:
             self._refuse(error)
+        self._answered = True
         return found["ContentLength"] == size
 
     def _download(self, request: Any, sha256: str | None) -> Content:
@@ -159,13 +167,12 @@ class S3Source:
                     version = answer.get("VersionId")
                     return Content(data, None if version == "null" else version)
                 doubted.add(found.digest())
-            # The first time at once: it may only have been doubted.
-            time.sleep(random.uniform(0, min(0.1 * (2 ** (attempt - 1) - 1), 5)))  # noqa: S311 - only spreads the load
+            _wait(attempt)
         raise UnavailableError(f"{self.uri}: {request['Key']} comes differently each time; check the network")
 
     def _passes(self, error: Exception, attempt: int) -> bool:
         """Whether it is worth asking again."""
-        if isinstance(error, _BROKEN_OFF):
+        if isinstance(error, _BROKEN_OFF) or _code(error) in _SPOILT_ON_ITS_WAY:
             return True
         failed = isinstance(error, HTTPClientError)
         if isinstance(error, ClientError):
@@ -189,15 +196,14 @@ class S3Source:
         except (BotoCoreError, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is not an address
             self._refuse(error)
 
-    def _refuse(self, error: Exception) -> NoReturn:
+    def _refuse(self, error: Exception, *, needs: str = "s3:ListBucket and s3:GetObject") -> NoReturn:
         """Say in one line what keeps the whole source from being read."""
-        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
+        code = _code(error)
         status = _status(error) if isinstance(error, ClientError) else 0
         if code == "NoSuchBucket":
             raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct its name in params.yaml") from None
         if code in _DENIED:
-            what = "access denied; these credentials need s3:ListBucket and s3:GetObject there"
-            raise FlowModelsError(f"{self.uri}: {what}") from None
+            raise FlowModelsError(f"{self.uri}: access denied; these credentials need {needs} there") from None
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnavailableError(f"{self.uri}: the server answers {code} ({status}); try again later") from None
         if code:
@@ -206,6 +212,15 @@ class S3Source:
         reason = " ".join(str(error).split())
         unreachable = f"cannot be reached ({reason}); check the AWS_… variables and the network"
         raise UnavailableError(f"{self.uri}: {unreachable}") from None
+
+
+def _wait(attempt: int) -> None:
+    """Before the next attempt; not after the first, in which an answer may only have been doubted."""
+    time.sleep(random.uniform(0, min(0.1 * (2 ** (attempt - 1) - 1), 5)))  # noqa: S311 - only spreads the load
+
+
+def _code(error: Exception) -> str:
+    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
 
 
 def _status(error: ClientError) -> int:
