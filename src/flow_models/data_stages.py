@@ -11,7 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from flow_models.errors import FlowModelsError
-from flow_models.settings import DATA_CACHE, MANIFEST, SHARDS, VALIDATION_REPORT, Settings, ValidationSettings
+from flow_models.settings import (
+    ACCEPTED,
+    DATA_CACHE,
+    MANIFEST,
+    SHARDS,
+    VALIDATION_REPORT,
+    Settings,
+    ValidationSettings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +33,6 @@ if TYPE_CHECKING:
     from flow_models.data.sources import Source
     from flow_models.validation.checkpoint import Validation
 
-ACCEPTED = DATA_CACHE / "accepted.json"
 NEWEST = DATA_CACHE / "newest.parquet"
 
 

@@ -272,6 +272,7 @@ MANIFEST = Path("prepared/manifest.parquet")
 SHARDS = Path("prepared/shards")
 VALIDATION_REPORT = Path("reports/validation")
 DATA_CACHE = Path(".cache/data")
+ACCEPTED = Path("accepted.json")  # what the images were like that passed last: for git, as dvc.lock is
 
 
 def load_settings(path: Path | str = "params.yaml", *, application: str | None = None) -> Settings:
