@@ -50,7 +50,7 @@ lock: ## Pin anew what pyproject.toml allows (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --no-header \
 	  --extra pipeline --extra dev pyproject.toml --output-file requirements.lock
 	uv pip compile --quiet --python-platform x86_64-manylinux_2_28 --python-version 3.12 --no-emit-index-url --no-header \
-	  --constraint requirements.lock --extra pipeline --extra gpu pyproject.toml --output-file deploy/docker/gpu.lock
+	  --constraint requirements.lock --extra pipeline --extra cluster --extra gpu pyproject.toml --output-file deploy/docker/gpu.lock
 
 stack: $(READY) ## PostgreSQL, S3, MLflow, Prefect and a worker on this machine, without Docker
 	@python -m deploy.stack start $(STACK_OPTIONS)

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flow_models.settings import CLUSTER_VARIABLE
+
 PROJECT = Path(__file__).resolve().parents[1]
 GRACE_SECONDS = 20  # below the 30 that a Prefect worker gives the flow itself
 OF_IMAGES = ("image_anomaly", "image_classification")
@@ -40,7 +42,9 @@ def stages_of(application: str) -> list[str]:
     return [f"{stage}@{application}" for stage in stages]
 
 
-def run_stage(stage: str, *, project: Path, force: bool, log: Callable[[str], object]) -> None:
+def run_stage(
+    stage: str, *, project: Path, force: bool, log: Callable[[str], object], cluster: str | None = None
+) -> None:
     """Bring one stage up to date with DVC, which skips it when nothing that it depends on has changed.
 
     Args:
@@ -48,23 +52,25 @@ def run_stage(stage: str, *, project: Path, force: bool, log: Callable[[str], ob
         project: the folder of dvc.yaml.
         force: run it though nothing has changed.
         log: gets each line that the stage prints, as it is printed.
+        cluster: address of the scheduler whose workers the stage uses; None: those that data.cluster names.
 
     Raises:
         StageError: if the stage fails, with the line in which it says why.
     """
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
-    code, lines = _run(command + ["--force"] * force, project=project, log=log)
+    code, lines = _run(command + ["--force"] * force, project=project, log=log, cluster=cluster)
     if code != 0:
         raise explain(stage, lines)
 
 
-def ask(*arguments: str, project: Path, log: Callable[[str], object]) -> dict[str, Any]:
+def ask(*arguments: str, project: Path, log: Callable[[str], object], cluster: str | None = None) -> dict[str, Any]:
     """Run ``flow-models ARGUMENTS --json`` and return what it prints.
 
     Args:
         arguments: the command and its options.
         project: the folder of params.yaml.
         log: gets each other line that it prints.
+        cluster: as in :func:`run_stage`.
 
     Raises:
         StageError: if it fails, with the line in which it says why.
@@ -74,7 +80,8 @@ def ask(*arguments: str, project: Path, log: Callable[[str], object]) -> dict[st
     def sort(line: str) -> None:
         (answer.append if line.startswith("{") else log)(line)
 
-    code, lines = _run([sys.executable, "-m", "flow_models", *arguments, "--json"], project=project, log=sort)
+    command = [sys.executable, "-m", "flow_models", *arguments, "--json"]
+    code, lines = _run(command, project=project, log=sort, cluster=cluster)
     if code != 0:
         raise _failure(" ".join(arguments[: 2 if arguments[0] == "data" else 1]), lines, code)
     content: dict[str, Any] = json.loads(answer[-1])
@@ -107,12 +114,14 @@ def _failure(name: str, lines: list[str], code: int | None, *, verdict: str = "i
     return StageError(f"{name}: {reason}", worth_retrying=away or (ended and code != BAD_INPUT))
 
 
-def _run(command: list[str], *, project: Path, log: Callable[[str], object]) -> tuple[int, list[str]]:
+def _run(
+    command: list[str], *, project: Path, log: Callable[[str], object], cluster: str | None
+) -> tuple[int, list[str]]:
     """Run a command to its end, or end it with us; its exit code and every line that it printed."""
     child = subprocess.Popen(  # noqa: S603
         command,
         cwd=project,
-        env=_environment(),
+        env=_environment(cluster),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -130,10 +139,11 @@ def _run(command: list[str], *, project: Path, log: Callable[[str], object]) -> 
         _end(child)
 
 
-def _environment() -> dict[str, str]:
+def _environment(cluster: str | None) -> dict[str, str]:
     """Ours, with lines passed on when they are printed, and `flow-models` found where this Python is."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    own = {CLUSTER_VARIABLE: cluster} if cluster else {}
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", **own}
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +10,13 @@ from prefect import get_run_logger, runtime, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from flow_models.settings import load_settings
+from flows.cluster import running_cluster
 from flows.stage import PROJECT, StageError, ask, run_stage
 
 # S3 or MLflow may be away for a moment; a training that failed fails again.
 RETRIES = {"validate": 3, "prepare": 3, "register": 3, "register-vectors": 3}
+READING = ("validate", "prepare")  # the stages that read images
 DELAYS = [10.0, 30.0, 90.0]  # seconds before each further attempt
 MOST_ATTEMPTS = 5  # of a run whose worker is lost
 COMMAND_SECONDS = 4 * 3600.0
@@ -26,8 +30,9 @@ def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
 
 @task(name="stage", task_run_name="{stage}", retry_condition_fn=worth_retrying)
 def run(stage: str, *, force: bool) -> None:
-    """Run one stage of dvc.yaml; what it prints is the task's log."""
-    run_stage(stage, project=PROJECT, force=force, log=get_run_logger().info)
+    """Run one stage of dvc.yaml, on ``data.cluster`` if it reads images; what it prints is the task's log."""
+    with _cluster(needed=stage in READING) as cluster:
+        run_stage(stage, project=PROJECT, force=force, log=get_run_logger().info, cluster=cluster)
 
 
 @task(
@@ -39,8 +44,13 @@ def run(stage: str, *, force: bool) -> None:
     timeout_seconds=COMMAND_SECONDS,
 )
 def command(name: str, *arguments: str) -> dict[str, Any]:  # noqa: ARG001 - the name is the task run's
-    """Run a command of ``flow-models``; what it prints beside its result is the task's log."""
-    return ask(*arguments, project=PROJECT, log=get_run_logger().info)
+    """Run a command of ``flow-models``, as :func:`run` does; what it prints beside its result is the task's log."""
+    with _cluster(needed=arguments[0] == "data") as cluster:
+        return ask(*arguments, project=PROJECT, log=get_run_logger().info, cluster=cluster)
+
+
+def _cluster(*, needed: bool) -> AbstractContextManager[str | None]:
+    return running_cluster(load_settings(PROJECT / "params.yaml").data.cluster) if needed else nullcontext()
 
 
 def refuse_endless_attempts() -> None:

@@ -9,7 +9,7 @@ WORKDIR /app
 # are 390 MB that only a compiler of operations would read.
 COPY pyproject.toml requirements.lock ./
 RUN uv venv --python /usr/local/bin/python /opt/venv \
- && uv pip install --requirements pyproject.toml --extra pipeline --constraint requirements.lock \
+ && uv pip install --requirements pyproject.toml --extra pipeline --extra cluster --constraint requirements.lock \
  && rm -r /opt/venv/lib/python3.12/site-packages/tensorflow/include
 COPY README.md LICENSE ./
 COPY src src

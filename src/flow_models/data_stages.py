@@ -11,7 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from flow_models.errors import FlowModelsError
-from flow_models.settings import DATA_CACHE, MANIFEST, SHARDS, VALIDATION_REPORT, Settings, ValidationSettings
+from flow_models.settings import (
+    ACCEPTED,
+    DATA_CACHE,
+    MANIFEST,
+    SHARDS,
+    VALIDATION_REPORT,
+    Settings,
+    ValidationSettings,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,11 +28,11 @@ if TYPE_CHECKING:
 
     from flow_models.data.kept_pixels import KeptPixels
     from flow_models.data.manifest import Summary
+    from flow_models.data.s3 import S3Source
     from flow_models.data.shards import Index
     from flow_models.data.sources import Source
     from flow_models.validation.checkpoint import Validation
 
-ACCEPTED = DATA_CACHE / "accepted.json"
 NEWEST = DATA_CACHE / "newest.parquet"
 
 
@@ -216,7 +224,7 @@ def prepare(settings: Settings) -> Index:
             seed=settings.seed,
             inliers=settings.data.inliers,
             megabytes=settings.data.shard_megabytes,
-            location=settings.data.shards,
+            store=_store(settings),
             kept=_kept(settings, source, settings.data.shape),
             left_out=read_quarantine(VALIDATION_REPORT),
             workers=workers,
@@ -264,6 +272,14 @@ def _source(settings: Settings) -> Source:
 
     s3 = settings.data.s3
     return open_source(settings.data.source, connections=s3.connections, requester_pays=s3.requester_pays)
+
+
+def _store(settings: Settings) -> S3Source | None:
+    """Where the shards lie, if that is in S3."""
+    from flow_models.data.s3 import S3Source
+
+    place, s3 = settings.data.shards, settings.data.s3
+    return S3Source(place, connections=s3.connections, requester_pays=s3.requester_pays) if place else None
 
 
 def _kept(settings: Settings, source: Source, shape: tuple[int, int, int]) -> KeptPixels | None:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from flow_models.errors import FlowModelsError
 
+LOCAL_CLUSTER = "local"  # of data.cluster: this machine's cores
+CLUSTER_VARIABLE = "FLOW_MODELS_CLUSTER"  # of the environment: the scheduler that a flow runs for its stages
 Share = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 Compilation = Literal["auto", "graph", "xla"]
@@ -270,6 +272,7 @@ MANIFEST = Path("prepared/manifest.parquet")
 SHARDS = Path("prepared/shards")
 VALIDATION_REPORT = Path("reports/validation")
 DATA_CACHE = Path(".cache/data")
+ACCEPTED = Path("accepted.json")  # what the images were like that passed last: for git, as dvc.lock is
 
 
 def load_settings(path: Path | str = "params.yaml", *, application: str | None = None) -> Settings:

@@ -1,9 +1,10 @@
-"""A proxy before an S3 server that does to the answers what bad networks and busy servers do."""
+"""A proxy before an S3 server that does to requests and answers what bad networks and busy servers do."""
 
 from __future__ import annotations
 
 import http.client
 import random
+import re
 import socket
 import struct
 import threading
@@ -27,7 +28,8 @@ class FaultProxy(ThreadingHTTPServer):
     Attributes:
         share: of the answers that are spoilt, each by one of ``FAULTS`` in turn.
         etag: of every object, if it is set.
-        refuse: a status and an S3 error code for a path, instead of an answer; None passes it on.
+        refuse: a status and an S3 error code for "METHOD path", instead of an answer; None passes it on.
+        once: a fault for a pattern of "METHOD path", whose next request it spoils, whatever chance would do.
         done: how often each fault was inflicted.
         requests: how many came.
     """
@@ -41,6 +43,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.share = share
         self.etag: str | None = None
         self.refuse: Callable[[str], tuple[int, str] | None] = lambda _: None
+        self.once: dict[str, str] = {}
         self.done: Counter[str] = Counter()
         self.requests = 0
         self._random = random.Random(seed)
@@ -51,17 +54,27 @@ class FaultProxy(ThreadingHTTPServer):
         """Where it listens."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
-    def next_fault(self, *, is_listing: bool) -> str | None:
-        """What to do to the next answer; None leaves it as it is."""
+    def next_fault(self, request: str) -> str | None:
+        """What to do to "METHOD path" and its answer; None leaves them as they are."""
         with self._lock:
             self.requests += 1
+            for pattern in [pattern for pattern in self.once if re.search(pattern, request)]:
+                return self.once.pop(pattern)
             if self._random.random() >= self.share:
                 return None
-            # Nobody could notice a flipped bit in a listing: S3 gives no checksum of it, TLS would.
-            kinds = [fault for fault in FAULTS if not (is_listing and fault == "flip")]
+            # Nobody could notice a flipped bit in a listing or an upload's number: S3 gives no checksum, TLS would.
+            without_checksum = "list-type" in request or request.startswith("POST")
+            kinds = [fault for fault in FAULTS if not (without_checksum and fault == "flip")]
             fault = min(kinds, key=lambda kind: self.done[kind])
             self.done[fault] += 1
             return fault
+
+    def flipped(self, body: bytes) -> bytes:
+        """With one other bit, anywhere."""
+        spoilt = bytearray(body)
+        with self._lock:
+            spoilt[self._random.randrange(len(body))] ^= 1
+        return bytes(spoilt)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -69,23 +82,28 @@ class _Handler(BaseHTTPRequestHandler):
     server: FaultProxy
 
     def do_GET(self) -> None:
-        refused = self.server.refuse(self.path)
-        fault = self.server.next_fault(is_listing="list-type" in self.path)
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        request = f"{self.command} {self.path}"
+        refused = self.server.refuse(request)
+        fault = self.server.next_fault(request)
         if refused is not None:
             self._send(_error(*refused))
         elif fault in {"500", "503"}:
             self._send(_error(int(fault), {"500": "InternalError", "503": "SlowDown"}[fault]))
+        elif fault == "flip" and sent:
+            self._send(_error(400, "BadDigest"))  # as S3 does, which compares what it gets; Moto would take it
         else:
-            self._spoil(self._ask(), fault)
+            self._spoil(self._ask(sent), fault)
 
-    do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815 - the names that http.server looks for
 
     def log_message(self, *_: object) -> None:
         """Nothing."""
 
-    def _ask(self) -> Answer:
+    def _ask(self, sent: bytes) -> Answer:
         connection = http.client.HTTPConnection(self.server.upstream, timeout=30)
-        connection.request(self.command, self.path, headers=dict(self.headers))
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
+        connection.request(self.command, self.path, sent or None, headers)
         response = connection.getresponse()
         answer = response.status, dict(response.getheaders()), response.read()
         connection.close()
@@ -101,9 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault == "delay":
             time.sleep(0.3)
         if fault == "flip" and body:
-            spoilt = bytearray(body)
-            spoilt[len(body) // 2] ^= 1
-            body = bytes(spoilt)
+            body = self.server.flipped(body)
         self._send((status, headers, body), whole=fault != "truncate")
 
     def _send(self, answer: Answer, *, whole: bool = True) -> None:

@@ -1,7 +1,8 @@
-"""A Dask cluster describes and packs what lies in S3, and leaves what one process would."""
+"""A Dask cluster describes and packs images, and leaves what one process would."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from flow_models import data_stages
 from flow_models.data import manifest as module
 from flow_models.data.cache import Cache
 from flow_models.data.cluster import open_workers
 from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.manifest import read_manifest, write_manifest
+from flow_models.data.s3 import S3Source
 from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
+from flow_models.settings import CLUSTER_VARIABLE, load_settings
+from flows.cluster import running_cluster
+from flows.stage import PROJECT
 from tests.integration.s3_server import S3Server
 from tests.integration.servers import free_port, running
 from tests.unit.data.folders import write_images
@@ -57,7 +63,7 @@ def test_a_cluster_leaves_what_one_process_would(
         assert there.read_bytes() == here.read_bytes()
         index = write_shards(manifest, source, tmp_path / "there", **OPTIONS, kept=kept, workers=workers)
         stored = write_shards(
-            manifest, source, tmp_path / "stored", **OPTIONS, location="s3://prepared/shards", workers=workers
+            manifest, source, tmp_path / "stored", **OPTIONS, store=S3Source("s3://prepared/shards"), workers=workers
         )
     assert index == expected
     assert {path.name: path.read_bytes() for path in (tmp_path / "there").iterdir()} == {
@@ -65,3 +71,20 @@ def test_a_cluster_leaves_what_one_process_would(
     }
     assert stored == replace(expected, location="s3://prepared/shards")
     assert [path.name for path in (tmp_path / "stored").iterdir()] == ["index.json"]
+
+
+def test_the_cluster_that_a_flow_runs_leaves_what_one_process_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings(PROJECT / "params.yaml", application="image_anomaly")
+    write_images(tmp_path / "data", {"train/cat": 60, "val/cat": 20})
+    monkeypatch.chdir(tmp_path)
+    before = data_stages.validate(settings).digest, data_stages.prepare(settings).digest
+    shutil.rmtree("prepared")
+    shutil.rmtree(".cache")
+    with running_cluster("local") as address:
+        assert address is not None
+        monkeypatch.setenv(CLUSTER_VARIABLE, address)
+        for work in ("describe._look", "packing._write"):  # of this process, which does none of it
+            monkeypatch.setattr(f"flow_models.data.{work}", None)
+        assert (data_stages.validate(settings).digest, data_stages.prepare(settings).digest) == before

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from flow_models.data import manifest as module
 from flow_models.data.manifest import Summary, read_manifest, write_manifest
-from flow_models.data.shards import write_shards
+from flow_models.data.pipeline import load_split
+from flow_models.data.s3 import S3Source
+from flow_models.data.shards import Index, local_files, read_index, write_shards
 from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError, UnavailableError
 from tests.integration.fault_proxy import FAULTS, FaultProxy, faulty
@@ -45,6 +50,22 @@ def shard(folder: Path, uri: str = "s3://images") -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
 
 
+@pytest.fixture
+def manifest(s3: S3Server, proxy: FaultProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Of the images; beside them is an empty bucket ``prepared``."""
+    monkeypatch.chdir(tmp_path)
+    s3.client.create_bucket(Bucket="prepared")
+    described(tmp_path)
+    return read_manifest(tmp_path / "manifest.parquet")
+
+
+def store(manifest: pd.DataFrame) -> Index:
+    """Shards in ``prepared``, and their index in ``stored``."""
+    return write_shards(
+        manifest, open_source("s3://images"), Path("stored"), **OPTIONS, store=S3Source("s3://prepared")
+    )
+
+
 def test_the_shards_are_the_same_though_a_fifth_of_the_answers_is_spoilt(proxy: FaultProxy, tmp_path: Path) -> None:
     clean = described(tmp_path / "clean")
     expected = shard(tmp_path / "clean")
@@ -54,11 +75,93 @@ def test_the_shards_are_the_same_though_a_fifth_of_the_answers_is_spoilt(proxy: 
     assert set(proxy.done) == set(FAULTS)
 
 
+def test_shards_in_s3_are_the_same_though_a_fifth_of_the_answers_is_spoilt(
+    proxy: FaultProxy, manifest: pd.DataFrame, tmp_path: Path
+) -> None:
+    expected = shard(tmp_path)
+    del expected["index.json"]
+    proxy.share = 0.2
+    index = store(manifest)
+    files = [file for split in index.splits for file in local_files(Path("stored"), index, split).items()]
+    assert {name: path.read_bytes() for name, path in files} == expected
+    assert replace(index, location=None) == read_index(tmp_path / "shards")
+    assert set(proxy.done) == set(FAULTS)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_file_sent_in_parts_arrives_whole_though_each_step_is_spoilt(
+    s3: S3Server, proxy: FaultProxy, tmp_path: Path, fault: str
+) -> None:
+    s3.client.create_bucket(Bucket="prepared")
+    (tmp_path / "file").write_bytes(content := random.Random(0).randbytes(9 * 2**20))
+    steps = (
+        ["PUT .*partNumber=2"] if fault == "flip" else ["HEAD", "POST .*uploads", "PUT .*partNumber=2", "POST .*Id="]
+    )
+    proxy.once = dict.fromkeys(steps, fault)
+    S3Source("s3://prepared").put("file", tmp_path / "file")
+    assert not proxy.once
+    assert s3.client.get_object(Bucket="prepared", Key="file")["Body"].read() == content
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "line"),
+    [
+        (400, "ExpiredToken", "s3://prepared: refused with ExpiredToken; check the credentials"),
+        (403, "AccessDenied", "s3://prepared: access denied; these credentials need s3:PutObject there"),
+        (404, "NoSuchBucket", "s3://prepared: no such bucket"),
+    ],
+)
+def test_storing_that_ends_midway_is_one_line_and_goes_on_later(
+    s3: S3Server, proxy: FaultProxy, manifest: pd.DataFrame, status: int, code: str, line: str
+) -> None:
+    sent: list[str] = []
+
+    def after_the_first(request: str) -> tuple[int, str] | None:
+        sent.extend([request] if request.startswith("PUT") else [])
+        return (status, code) if len(sent) > 1 else None
+
+    proxy.refuse = after_the_first
+    with pytest.raises(FlowModelsError, match=line):
+        store(manifest)
+    assert not list(Path().glob("*stored*"))
+    (there,) = s3.client.list_objects_v2(Bucket="prepared")["Contents"]
+    proxy.refuse = lambda _: None
+    index = store(manifest)
+    after = s3.client.list_objects_v2(Bucket="prepared")["Contents"]
+    assert there in after  # as it was stored then
+    assert len(after) == sum(len(split.files) for split in index.splits.values())
+
+
 def test_a_store_whose_etags_are_no_checksums_is_believed_the_second_time(proxy: FaultProxy, tmp_path: Path) -> None:
     proxy.etag = "0" * 32
     content = open_source("s3://images").read("train/cat/003.png").data
     assert content == (tmp_path / "data/train/cat/003.png").read_bytes()
     assert proxy.requests == 2
+
+
+def test_one_flipped_bit_in_an_image_in_parts_reaches_neither_manifest_nor_shards(
+    s3: S3Server, proxy: FaultProxy, tmp_path: Path
+) -> None:
+    clean = described(tmp_path / "clean")
+    expected = shard(tmp_path / "clean")
+    key = "train/cat/003.png"
+    s3.upload_in_parts("images", key, (tmp_path / "data" / key).read_bytes())
+    for spoilt, made in [(described, clean), (shard, expected)]:
+        proxy.once = {f"GET .*{key}": "flip"}
+        assert spoilt(tmp_path / "spoilt") == made
+        assert not proxy.once
+
+
+def test_one_flipped_bit_in_a_stored_shard_is_not_taken_for_another_content(
+    s3: S3Server, proxy: FaultProxy, manifest: pd.DataFrame
+) -> None:
+    index = store(manifest)
+    (file,) = index.splits["val"].files
+    key = f"{file.sha256}.tfrecord"
+    s3.upload_in_parts("prepared", key, s3.client.get_object(Bucket="prepared", Key=key)["Body"].read())
+    proxy.once = {f"GET .*{key}": "flip"}
+    assert len(load_split(Path("stored"), "val").keys) == index.splits["val"].count
+    assert not proxy.once
 
 
 def test_an_object_that_is_denied_is_one_row_and_not_the_end(proxy: FaultProxy, tmp_path: Path) -> None:
@@ -107,7 +210,7 @@ def test_a_killed_run_leaves_nothing_half_and_goes_on(proxy: FaultProxy, tmp_pat
         "manifest.write_manifest(source, folder / 'manifest.parquet', journals=folder / 'journals')\n"
     )
     slow = proxy.next_fault
-    proxy.next_fault = lambda *, is_listing: time.sleep(0.02) or slow(is_listing=is_listing)  # type: ignore[method-assign]
+    proxy.next_fault = lambda request: time.sleep(0.02) or slow(request)  # type: ignore[method-assign]
     run = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
     deadline = time.monotonic() + 60
     while len(list(tmp_path.glob("journals/*/parts/0*"))) < 3 and time.monotonic() < deadline:

@@ -154,6 +154,25 @@ def test_a_download_that_breaks_off_is_repeated(s3: S3Server, monkeypatch: pytes
     assert S3Source("s3://images").read("key").data == b"content"
 
 
+@pytest.mark.parametrize(("algorithm", "requests"), [("CRC32", 1), (None, 2)])
+def test_an_object_whose_etag_is_no_md5_is_read_twice_unless_s3_has_a_checksum_of_it(
+    s3: S3Server, algorithm: str | None, requests: int
+) -> None:
+    s3.client.create_bucket(Bucket="images")
+    if algorithm:
+        s3.client.put_object(Bucket="images", Key="key", Body=b"content", ChecksumAlgorithm=algorithm)
+    else:
+        s3.upload_in_parts("images", "key", b"content")
+    source, asked = S3Source("s3://images"), []
+
+    def note(parsed: dict[str, str], **_: object) -> None:
+        asked.append(parsed.update(ETag='"0-1"'))
+
+    source._client.meta.events.register("after-call.s3.GetObject", note)
+    assert source.read("key").data == b"content"
+    assert len(asked) == requests
+
+
 def test_a_versioned_bucket_gives_the_shards_what_was_validated_even_if_it_was_replaced(
     s3: S3Server, tmp_path: Path
 ) -> None:
@@ -190,15 +209,17 @@ def test_what_was_read_once_is_not_downloaded_for_the_shards(s3: S3Server, tmp_p
     assert sum(split.count for split in index.splits.values()) == len(manifest)
 
 
-def test_the_reader_pays_only_if_told_to(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_asks_pays_only_if_told_to(s3: S3Server, tmp_path: Path) -> None:
     s3.client.create_bucket(Bucket="images")
     s3.client.put_object(Bucket="images", Key="train/cat/1", Body=b"content")
     for agreed in (False, True):
         source, payers = S3Source("s3://images", requester_pays=agreed), []
         headers = partial(_note_payer, payers)
         source._client.meta.events.register("before-send.s3", headers)
-        assert [source.read(entry.key).data for entry in source.list()] == [b"content"]
-        assert payers == [b"requester" if agreed else None] * 2
+        assert [source.read(entry.key).data for entry in source.list("train/cat/1")] == [b"content"]
+        (tmp_path / "file").write_bytes(b"another")
+        source.put(f"train/cat/{agreed}", tmp_path / "file")
+        assert payers == [b"requester" if agreed else None] * 4  # listing, reading, looking, storing
 
 
 def _note_payer(payers: list[object], request: AWSRequest, **_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from flow_models.data.manifest import build_manifest
 from flow_models.data.pipeline import class_counts, load_split, training_batches
 from flow_models.data.s3 import S3Source
 from flow_models.data.shards import Index, write_shards
-from flow_models.data.sources import open_source
+from flow_models.data.sources import Source, open_source
 from flow_models.errors import FlowModelsError
 from tests.integration.s3_server import S3Server
 from tests.unit.data.folders import write_images
@@ -33,7 +34,7 @@ def write(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Writ
     source = open_source(str(write_images(tmp_path / "data")))
     manifest = build_manifest(source, progress=False)
     return lambda place: write_shards(
-        manifest, source, tmp_path / ("stored" if place else "local"), **OPTIONS, location=place
+        manifest, source, tmp_path / ("stored" if place else "local"), **OPTIONS, store=place and S3Source(place)
     )
 
 
@@ -88,6 +89,23 @@ def test_a_shard_that_is_not_what_it_was_is_one_line(
     spoil(s3.client, f"some/where/{name}.tfrecord")
     with pytest.raises(FlowModelsError, match=rf"{PLACE}/{name}.tfrecord: .*{message}"):
         load_split(tmp_path / "stored", "val")
+
+
+@pytest.mark.parametrize("agreed", [False, True])
+def test_who_reads_shards_pays_if_who_stored_them_did(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, agreed: bool
+) -> None:
+    monkeypatch.setattr("tests.integration.test_stored_shards.S3Source", partial(S3Source, requester_pays=agreed))
+    write(PLACE)
+    asked: list[bool] = []
+
+    def opened(*of: str, requester_pays: bool, **others: int) -> Source:
+        asked.append(requester_pays)
+        return open_source(*of, requester_pays=requester_pays, **others)
+
+    monkeypatch.setattr("flow_models.data.shards.open_source", opened)
+    load_split(tmp_path / "stored", "val")
+    assert asked == [agreed]
 
 
 def test_a_bucket_that_is_not_there_is_one_line_and_the_old_shards_stay(

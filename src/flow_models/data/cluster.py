@@ -19,10 +19,10 @@ import PIL
 
 from flow_models.data.parallel import cores
 from flow_models.errors import FlowModelsError, UnavailableError
+from flow_models.settings import CLUSTER_VARIABLE, LOCAL_CLUSTER
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-LOCAL = "local"
 _SECONDS = 30.0  # that a scheduler has to answer, and to show a worker
 
 
@@ -103,7 +103,7 @@ def require_same(asked: str, own: str) -> None:
 
 @contextmanager
 def open_workers(cluster: str | None) -> Iterator[Workers]:
-    """The workers that ``data.cluster`` names.
+    """The workers that ``data.cluster`` names; in a flow, those of the scheduler that it runs for its stages.
 
     Args:
         cluster: None: this process; ``local``: one process a core; else the address of a Dask scheduler, on
@@ -112,9 +112,10 @@ def open_workers(cluster: str | None) -> Iterator[Workers]:
     Raises:
         FlowModelsError: if ``distributed`` is not installed, or nobody answers at the address.
     """
+    cluster = os.environ.get(CLUSTER_VARIABLE, cluster)
     if cluster is None:
         yield Workers()
-    elif cluster == LOCAL:
+    elif cluster == LOCAL_CLUSTER:
         # Not fork: this process has threads, and TensorFlow.
         pool = ProcessPoolExecutor(cores(), mp_context=get_context("spawn"), initializer=_end_with_parent)
         try:
@@ -142,7 +143,7 @@ def _dask(address: str) -> Iterator[Workers]:
     try:
         from distributed import Client
     except ImportError:
-        what = "needs the package distributed; pip install 'flow-models[cluster]', or set data.cluster to local"
+        what = "needs the package distributed; pip install 'flow-models[cluster]', or set data.cluster to null"
         raise FlowModelsError(f"data.cluster: {address}: {what}") from None
     try:
         client = Client(address, timeout=_SECONDS, set_as_default=False)

@@ -43,7 +43,7 @@ def pixels(
         return known
     where = f"{source.uri}/{key}"
     try:
-        content = source.read(key, version=version).data
+        content = source.read(key, version=version, sha256=sha256).data
         if hashlib.sha256(content).hexdigest() != sha256:
             raise FlowModelsError(f"{where}: changed since it was validated; run `flow-models data validate` again")
         return decode(content, shape)

@@ -22,6 +22,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
     ResponseStreamingError,
 )
+from botocore.httpchecksum import StreamingChecksumBody
 from botocore.parsers import ResponseParserError
 
 from flow_models.data.errors import UnreadableError
@@ -34,9 +35,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 REQUESTS = 5  # by boto3, for one answer: as long as one waits for a server that may be down
-ATTEMPTS = 10  # for a body that is spoilt
+ATTEMPTS = 10  # for a body that is spoilt, on its way here or there
 _ROUNDS = 3  # of REQUESTS, when a server that has answered before does not
 _BROKEN_OFF = (ResponseStreamingError, IncompleteReadError, ReadTimeoutError, FlexibleChecksumError)
+# S3 got another body than was sent; or an answer was lost, and what was asked for was done.
+_SPOILT_ON_ITS_WAY = {"BadDigest", "XAmzContentSHA256Mismatch", "NoSuchUpload"}
 _DENIED = {"AccessDenied", "403", "AllAccessDisabled"}
 _OF_ONE_OBJECT = {
     "NoSuchKey": "gone",
@@ -53,8 +56,8 @@ class S3Source:
     profile) are found where boto3 finds them. As many connections are kept as threads read.
 
     A body that breaks off is asked for again, and so is one that is not what its ETag or checksum
-    says. An ETag is no MD5 for objects in parts or under KMS, and in some stores never: a
-    content that comes twice the same is believed.
+    says, or the reader knows. An ETag is no MD5 for objects in parts or under KMS, and in some stores
+    never: where nothing tells whether a content is right, one that comes twice the same is believed.
     """
 
     remote = True
@@ -66,7 +69,7 @@ class S3Source:
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         if not self._bucket:
             raise FlowModelsError(f"{uri}: names no bucket; data.source is a folder or s3://bucket/prefix")
-        self._pays = requester_pays
+        self.requester_pays = requester_pays
         self._who_pays: Any = {"RequestPayer": "requester"} if requester_pays else {}
         self._answered = False
         self._client, self._quick = self._connect()
@@ -74,7 +77,7 @@ class S3Source:
 
     def __reduce__(self) -> tuple[Callable[..., S3Source], tuple[str, int, bool, str]]:
         """In another process: one, with its connections, for all that is sent there; credentials stay here."""
-        return _opened, (self.uri, self.threads, self._pays, self.place)
+        return _opened, (self.uri, self.threads, self.requester_pays, self.place)
 
     def list(self, under: str = "") -> Iterator[Entry]:
         """See :class:`~flow_models.data.sources.Source`; S3 lists in the order of UTF-8, as Python sorts."""
@@ -87,18 +90,18 @@ class S3Source:
         except (ClientError, BotoCoreError, ResponseParserError) as error:
             self._refuse(error)
 
-    def read(self, key: str, *, version: str | None = None) -> Content:
+    def read(self, key: str, *, version: str | None = None, sha256: str | None = None) -> Content:
         """See :class:`~flow_models.data.sources.Source`."""
         request: dict[str, str] = {"Bucket": self._bucket, "Key": self._prefix + inside(key), **self._who_pays}
         if version is not None:
             request["VersionId"] = version
-        elif (content := self._quick.read(request["Key"])) is not None:
+        elif (content := self._quick.read(request["Key"], sha256)) is not None:
             return content
         try:
-            return self._download(request)
+            return self._download(request, sha256)
         except ClientError as error:
             if version is not None and error.response["Error"]["Code"] == "NoSuchVersion":
-                return self.read(key)  # expired; the newest may be the same content, which the caller checks
+                return self.read(key, sha256=sha256)  # expired; the newest may be the same content
             if (code := error.response["Error"]["Code"]) in _OF_ONE_OBJECT:
                 raise UnreadableError(f"cannot be read ({_OF_ONE_OBJECT[code]})") from None
             self._refuse(error)
@@ -108,20 +111,24 @@ class S3Source:
     def put(self, key: str, path: Path) -> None:
         """Store a file under a key that is a name of its content: what is there already is not sent again.
 
+        What is spoilt on its way, which S3 notices by boto3's checksum, is sent again.
+
         Raises:
             FlowModelsError: if S3 does not take it.
         """
-        if self.holds(key, path.stat().st_size):
-            return
-        try:
-            with path.open("rb") as file:
-                self._client.upload_fileobj(file, self._bucket, self._prefix + inside(key))
-        except ClientError as error:
-            if error.response["Error"]["Code"] in _DENIED:
-                raise FlowModelsError(f"{self.uri}: access denied; these credentials need s3:PutObject there") from None
-            self._refuse(error)
-        except (BotoCoreError, ResponseParserError) as error:
-            self._refuse(error)
+        name, size = self._prefix + inside(key), path.stat().st_size
+        for attempt in range(1, ATTEMPTS + 1):
+            if self.holds(key, size):
+                return
+            try:
+                with path.open("rb") as file:
+                    self._client.upload_fileobj(file, self._bucket, name, ExtraArgs=self._who_pays)
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
+                if attempt == ATTEMPTS or not self._passes(error, attempt):
+                    self._refuse(error, needs="s3:PutObject")
+                _wait(attempt)
+            else:
+                return
 
     def holds(self, key: str, size: int) -> bool:
         """Whether there is such a file of this size.
@@ -130,17 +137,19 @@ class S3Source:
             FlowModelsError: if S3 does not say.
         """
         try:
-            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + inside(key))
+            found = self._client.head_object(Bucket=self._bucket, Key=self._prefix + inside(key), **self._who_pays)
         except ClientError as error:
             # Without s3:ListBucket, what is not there is forbidden.
             if _status(error) in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN}:
+                self._answered = True
                 return False
             self._refuse(error)
         except (BotoCoreError, ResponseParserError) as error:
             self._refuse(error)
+        self._answered = True
         return found["ContentLength"] == size
 
-    def _download(self, request: Any) -> Content:
+    def _download(self, request: Any, sha256: str | None) -> Content:
         # boto3 repeats a failed request, but not an answer that breaks off midway.
         doubted: set[bytes] = set()
         for attempt in range(1, ATTEMPTS + 1):
@@ -153,17 +162,17 @@ class S3Source:
             else:
                 self._answered = True
                 self._quick.learn(request["Key"])
-                found = hashlib.md5(data, usedforsecurity=False)
-                if found.hexdigest() == answer["ETag"].strip('"') or found.digest() in doubted or not _is_md5(answer):
+                found = hashlib.sha256(data)
+                if found.hexdigest() == sha256 or found.digest() in doubted or _is_as_stored(data, answer):
                     version = answer.get("VersionId")
                     return Content(data, None if version == "null" else version)
                 doubted.add(found.digest())
-            time.sleep(random.uniform(0, min(0.05 * 2**attempt, 5)))  # noqa: S311 - only spreads the load
+            _wait(attempt)
         raise UnavailableError(f"{self.uri}: {request['Key']} comes differently each time; check the network")
 
     def _passes(self, error: Exception, attempt: int) -> bool:
         """Whether it is worth asking again."""
-        if isinstance(error, _BROKEN_OFF):
+        if isinstance(error, _BROKEN_OFF) or _code(error) in _SPOILT_ON_ITS_WAY:
             return True
         failed = isinstance(error, HTTPClientError)
         if isinstance(error, ClientError):
@@ -187,15 +196,14 @@ class S3Source:
         except (BotoCoreError, ValueError) as error:  # ValueError: AWS_ENDPOINT_URL is not an address
             self._refuse(error)
 
-    def _refuse(self, error: Exception) -> NoReturn:
+    def _refuse(self, error: Exception, *, needs: str = "s3:ListBucket and s3:GetObject") -> NoReturn:
         """Say in one line what keeps the whole source from being read."""
-        code = error.response["Error"].get("Code", "") if isinstance(error, ClientError) else ""
+        code = _code(error)
         status = _status(error) if isinstance(error, ClientError) else 0
         if code == "NoSuchBucket":
             raise FlowModelsError(f"s3://{self._bucket}: no such bucket; correct its name in params.yaml") from None
         if code in _DENIED:
-            what = "access denied; these credentials need s3:ListBucket and s3:GetObject there"
-            raise FlowModelsError(f"{self.uri}: {what}") from None
+            raise FlowModelsError(f"{self.uri}: access denied; these credentials need {needs} there") from None
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise UnavailableError(f"{self.uri}: the server answers {code} ({status}); try again later") from None
         if code:
@@ -206,13 +214,24 @@ class S3Source:
         raise UnavailableError(f"{self.uri}: {unreachable}") from None
 
 
+def _wait(attempt: int) -> None:
+    """Before the next attempt; not after the first, in which an answer may only have been doubted."""
+    time.sleep(random.uniform(0, min(0.1 * (2 ** (attempt - 1) - 1), 5)))  # noqa: S311 - only spreads the load
+
+
+def _code(error: Exception) -> str:
+    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
+
+
 def _status(error: ClientError) -> int:
     answer: Any = error.response
     return int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
-def _is_md5(answer: Any) -> bool:
-    return "-" not in answer["ETag"] and "aws:kms" not in answer.get("ServerSideEncryption", "")
+def _is_as_stored(data: bytes, answer: Any) -> bool:
+    """Whether S3 itself says so: boto3 has compared the body with a checksum of the whole, or the ETag is its MD5."""
+    compared = isinstance(answer["Body"], StreamingChecksumBody)
+    return compared or hashlib.md5(data, usedforsecurity=False).hexdigest() == answer["ETag"].strip('"')
 
 
 @lru_cache(maxsize=4)

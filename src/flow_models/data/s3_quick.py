@@ -35,8 +35,9 @@ class QuickReader:
     """Asks for an object as boto3 has asked for another one, through its connections and with its credentials.
 
     What is left out are boto3's rules for addresses, its retries and its parsing. So what comes is given only if
-    it is what its ETag says; everything else is for boto3, which asks again, waits and tells what is wrong. It
-    has to do all if it signs in another way than was known when this was written, or is built in another way.
+    it is what its ETag says, or the reader knows; everything else is for boto3, which asks again, waits and tells
+    what is wrong. It has to do all if it signs in another way than was known when this was written, or is built in
+    another way.
     """
 
     def __init__(self, client: S3Client, credentials: Any) -> None:
@@ -52,8 +53,8 @@ class QuickReader:
         if self._manner is None:
             self._manner = _manner_of(getattr(self._sent, "request", None), key)
 
-    def read(self, key: str) -> Content | None:
-        """The content of an object; None if boto3 must be asked for it."""
+    def read(self, key: str, sha256: str | None) -> Content | None:
+        """The content of an object, which may be known by its SHA-256; None if boto3 must be asked for it."""
         if self._manner is None or self._connections is None or time.monotonic() < self._paused_until:
             return None
         request = AWSRequest("GET", self._manner.address + _quoted(key), headers=self._manner.headers)
@@ -64,7 +65,7 @@ class QuickReader:
         except BotoCoreError:
             self._pause()
             return None
-        if answer.status_code != _OK or not _is_whole(data, answer.headers.get("ETag", "")):
+        if answer.status_code != _OK or not _is_whole(data, answer.headers.get("ETag", ""), sha256):
             self._pause()
             return None
         version = answer.headers.get("x-amz-version-id")
@@ -95,5 +96,7 @@ def _quoted(key: str) -> str:
     return str(percent_encode(key, safe="/~"))
 
 
-def _is_whole(data: bytes, etag: str) -> bool:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() == etag.strip('"')
+def _is_whole(data: bytes, etag: str, sha256: str | None) -> bool:
+    if hashlib.md5(data, usedforsecurity=False).hexdigest() == etag.strip('"'):
+        return True
+    return sha256 is not None and hashlib.sha256(data).hexdigest() == sha256

@@ -26,7 +26,7 @@ from flow_models.data.manifest import manifest_digest
 from flow_models.data.packing import PackedFile, Packing, file_sha256, made_of, pack, packing_code, stored_name
 from flow_models.data.parallel import ordered_map
 from flow_models.data.planning import FilePlan, plan_files
-from flow_models.data.sources import Source
+from flow_models.data.sources import Source, open_source
 from flow_models.errors import FlowModelsError
 from flow_models.settings import DATA_CACHE
 
@@ -59,6 +59,7 @@ class Index:
         inliers: the classes of ``val`` that count as normal, sorted.
         splits: ``train``, ``holdout`` (a share of ``train/`` kept from every gradient) and ``val``.
         location: where in S3 the files are, each under its SHA-256; None: beside the index.
+        requester_pays: accept that S3 bills the requests there to whoever makes them.
     """
 
     digest: str
@@ -67,7 +68,8 @@ class Index:
     classes: list[str]
     inliers: list[str]
     splits: dict[str, SplitFiles]
-    location: str | None
+    location: str | None = None
+    requester_pays: bool = False
 
     @property
     def bytes(self) -> int:
@@ -85,7 +87,7 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     seed: int,
     inliers: Sequence[str],
     megabytes: int,
-    location: str | None = None,
+    store: S3Source | None = None,
     kept: KeptPixels | None = None,
     left_out: Collection[str] = (),
     workers: Workers | None = None,
@@ -106,7 +108,7 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
         seed: of holdout and order.
         inliers: normal classes; none named are those of ``train/``.
         megabytes: of records per file, about; a set of less than 16 files is cut into up to 16.
-        location: ``s3://bucket/prefix`` that gets the files; the folder then holds the index alone.
+        store: gets the files; the folder then holds the index alone.
         kept: asked before the source.
         left_out: keys that validation refused.
         workers: who writes the files; None: this process. The bytes are the same.
@@ -121,16 +123,16 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     _require_inliers(normal, usable, source)
     plans = plan_files(usable, shape=shape, holdout=holdout, seed=seed, megabytes=megabytes)
     with complete_folder(folder) as unfinished:
-        store = _open_store(location) if location else None
-        packing = Packing(
-            source, kept, shape, unfinished.absolute(), store, shown=location or str(folder), code=packing_code()
-        )
+        shown = store.uri if store else str(folder)
+        packing = Packing(source, kept, shape, unfinished.absolute(), store, shown=shown, code=packing_code())
         packed = _packed(packing, plans, _Unchanged(folder, packing), workers or Workers())
         splits = {
             split: SplitFiles(sum(len(plan.rows) for plan in files), [next(packed) for _ in files])
             for split, files in plans.items()
         }
-        index = Index(_digest(shape, splits), manifest_digest(manifest), shape, classes, normal, splits, location)
+        index = Index(_digest(shape, splits), manifest_digest(manifest), shape, classes, normal, splits)
+        if store:
+            index = replace(index, location=store.uri, requester_pays=store.requester_pays)
         _require_files(unfinished, index)
         (unfinished / INDEX).write_text(json.dumps(asdict(index), indent=2) + "\n", encoding="utf-8")
     return index
@@ -171,7 +173,8 @@ def local_files(folder: Path, index: Index, split: str) -> dict[str, Path]:
     files = index.splits[split].files
     if index.location is None:
         return {file.name: folder / file.name for file in files}
-    store, cache = _open_store(index.location), Cache(_FETCHED, limit=2 * index.bytes)
+    store = open_source(index.location, connections=_FETCHED_AT_ONCE, requester_pays=index.requester_pays)
+    cache = Cache(_FETCHED, limit=2 * index.bytes)
 
     def fetch(file: PackedFile) -> Path:
         return cache.path(file.sha256, lambda: _download(store, file.sha256))
@@ -183,7 +186,7 @@ def local_files(folder: Path, index: Index, split: str) -> dict[str, Path]:
 def _download(store: Source, sha256: str) -> bytes:
     name = stored_name(sha256)
     try:
-        content = store.read(name).data
+        content = store.read(name, sha256=sha256).data
     except UnreadableError as error:
         raise FlowModelsError(f"{store.uri}/{name}: {error}; run `flow-models data shard` again") from None
     if hashlib.sha256(content).hexdigest() != sha256:
@@ -241,12 +244,6 @@ def _digest(shape: Shape, splits: Mapping[str, SplitFiles]) -> str:
     for name, split in splits.items():
         digest.update("\n".join([f"{name} {split.count}", *(file.sha256 for file in split.files), ""]).encode())
     return digest.hexdigest()
-
-
-def _open_store(location: str) -> S3Source:
-    from flow_models.data.s3 import S3Source
-
-    return S3Source(location)
 
 
 def _require_files(folder: Path, index: Index) -> None:

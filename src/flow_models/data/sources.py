@@ -62,8 +62,11 @@ class Source(Protocol):
             FlowModelsError: if the source cannot be listed, or has a name outside UTF-8.
         """
 
-    def read(self, key: str, *, version: str | None = None) -> Content:
+    def read(self, key: str, *, version: str | None = None, sha256: str | None = None) -> Content:
         """The whole content; of a version that was read before, if it is given.
+
+        With ``sha256``, what has another one is asked for again, as long as it may be the network's fault. It is
+        given all the same if that is how it is stored: the caller compares.
 
         Raises:
             UnreadableError: if this file is gone, denied, or leads outside the source.
@@ -115,7 +118,7 @@ class FolderSource:
         if folder.is_dir():
             yield from self._walk(folder, above=())
 
-    def read(self, key: str, *, version: str | None = None) -> Content:  # noqa: ARG002 - a folder has no versions
+    def read(self, key: str, *, version: str | None = None, sha256: str | None = None) -> Content:  # noqa: ARG002 - both are S3's
         """See :class:`Source`."""
         path = self._root / inside(key)
         try:

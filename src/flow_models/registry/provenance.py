@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 
+from flow_models.settings import ACCEPTED
+
 LOCK = Path("dvc.lock")
 UNKNOWN = "unknown"
 IMAGE_COMMIT = "FLOW_MODELS_COMMIT"  # in a container image, which has no git
@@ -22,8 +24,8 @@ class Provenance:
 
     Attributes:
         source: of the data: a folder or an address.
-        commit: of git, with ``-dirty`` when tracked files differ from it; dvc.lock, which the run
-            itself writes, is not counted.
+        commit: of git, with ``-dirty`` when tracked files differ from it; dvc.lock and accepted.json,
+            which the run itself writes, are not counted.
         lock: sha256 of dvc.lock, or ``unknown``.
         data: DVC's digest of the data, as in dvc.lock and in data.dvc; for data that DVC does not
             track, the beginning of the manifest's.
@@ -79,7 +81,8 @@ def _commit() -> str:
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return os.environ.get(IMAGE_COMMIT, UNKNOWN)
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{LOCK}")
+    own = [f":!{path}" for path in (LOCK, ACCEPTED)]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *own)
     return f"{commit}-dirty" if changed else commit
 
 

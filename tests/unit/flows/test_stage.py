@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flow_models.settings import CLUSTER_VARIABLE
 from flows.stage import StageError, ask, explain, run_stage
 
 
@@ -53,6 +54,13 @@ def test_a_stage_runs_once_and_its_lines_are_passed_on(project: Path) -> None:
     run_stage("good", project=project, force=False, log=lines.append)
     assert lines.index("one") < lines.index("two")
     assert (project / "dvc.lock").is_file()
+
+
+def test_a_stage_gets_the_address_of_the_cluster(project: Path) -> None:
+    (project / "good.py").write_text(f"import os; print(os.environ['{CLUSTER_VARIABLE}'])")
+    lines: list[str] = []
+    run_stage("good", project=project, force=False, log=lines.append, cluster="tcp://scheduler:1")
+    assert "tcp://scheduler:1" in lines
 
 
 def test_a_stage_that_refuses_its_input_fails_with_its_own_line(project: Path) -> None:

@@ -23,6 +23,7 @@ stages:
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dvc.lock").write_text(LOCK)
+    (tmp_path / "accepted.json").write_text("")
     (tmp_path / "params.yaml").write_text("seed: 0\n")
     identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     for command in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "first"]):
@@ -39,8 +40,9 @@ def test_a_clean_clone_is_named_by_its_commit(repository: Path) -> None:
     assert find().commit == head
 
 
-def test_changed_files_show_but_not_the_lock_that_every_run_writes(repository: Path) -> None:
+def test_changed_files_show_but_not_those_that_every_run_writes(repository: Path) -> None:
     (repository / "dvc.lock").write_text(LOCK + "\n")
+    (repository / "accepted.json").write_text("{}\n")
     assert not find().commit.endswith("-dirty")
     (repository / "params.yaml").write_text("seed: 1\n")
     assert find().commit.endswith("-dirty")
