@@ -240,7 +240,7 @@ def promote(
     params: Params = PARAMS,
     as_json: Json = False,
 ) -> None:
-    """Make a version the champion; one that did not pass the gate needs a --reason."""
+    """Make a version the champion; one that did not pass the gate beside today's champion needs a --reason."""
     from flow_models import commands
 
     done = commands.promote(_settings(params), name=name, version=version, reason=reason, by=by)

@@ -27,7 +27,7 @@ def promote(
     """Make a version, or the challenger, the champion; a person's decision, which is written down.
 
     Raises:
-        FlowModelsError: if there is no such version, or it did not pass the gate and no reason is given.
+        FlowModelsError: if there is no such version, or it needs a reason (see ``registry.promotion``) and has none.
     """
     from flow_models.registry import promotion, provenance, tracking
 

@@ -31,7 +31,7 @@ client = tracking.connect()
 with mlflow.start_run(experiment_id=tracking.experiment_id(client, "image_anomaly")) as run:
     mlflow.log_artifact(str(MANIFEST), artifact_path="data")
 client.create_registered_model("flow-models")
-tags = {"data.manifest": manifest_digest(read_manifest(MANIFEST)), "gate": "passed"}
+tags = {"data.manifest": manifest_digest(read_manifest(MANIFEST)), "gate": "passed", "gate.champion": "1"}
 for _ in range(2):
     client.create_model_version("flow-models", source="models", run_id=run.info.run_id, tags=tags)
 client.set_registered_model_alias("flow-models", "champion", "1")
