@@ -9,6 +9,7 @@ from prefect import get_run_logger, runtime, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from flow_models.errors import UnavailableError
 from flows.stage import PROJECT, StageError, ask, run_stage
 
 # S3 or MLflow may be away for a moment; a training that failed fails again.
@@ -21,7 +22,7 @@ COMMAND_SECONDS = 4 * 3600.0
 def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Bad input does not get better by trying again."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, StageError) and error.worth_retrying
+    return isinstance(error, UnavailableError) or (isinstance(error, StageError) and error.worth_retrying)
 
 
 @task(name="stage", task_run_name="{stage}", retry_condition_fn=worth_retrying)

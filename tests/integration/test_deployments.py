@@ -23,7 +23,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
 from tests.integration.conftest import Prefect
+from tests.integration.s3_server import S3Server
 from tests.integration.servers import running, wait_for
+from tests.integration.small_clone import python
 
 CLONE = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((CLONE / "deploy/work-pools").glob("*.json"))
@@ -43,6 +45,17 @@ from prefect import flow, runtime
 def training(*, force: bool = False) -> None:
     Path(runtime.deployment.name).touch()
 """
+# With somebody else's numbers in the place of the champion's.
+SCORING = """
+import pandas as pd
+from flows import scoring
+def command(name, *arguments):
+    scores = pd.DataFrame({"key": ["a.png"], "score": [1.0]})
+    scores.to_parquet(arguments[arguments.index("--output") + 1])
+    return {"images": 100, "alarms": 60, "alarms_p_value": 1e-9, "outliers": 50, "unreadable": 0}
+scoring.command = command
+scoring.scoring(source="s3://images/today", output="s3://scores/today/a.parquet")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +64,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(CLONE / "flows", folder / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "flows/training.py").write_text(FLOW)
-    shutil.copy(CLONE / "prefect.yaml", folder)
+    for name in ("prefect.yaml", "params.yaml"):
+        shutil.copy(CLONE / name, folder)
     return folder
 
 
@@ -132,6 +146,19 @@ def test_news_of_new_data_starts_a_retraining(
 
     assert emitted.returncode == 0, emitted.stderr
     wait_for(lambda: len(runs_of(client, deployment)) > before)
+
+
+def test_a_scoring_with_more_alarms_than_promised_starts_one_too_and_leaves_its_table_in_a_bucket(
+    deployed: None, client: SyncPrefectClient, prefect_server: Prefect, project: Path, s3: S3Server
+) -> None:
+    s3.client.create_bucket(Bucket="scores")
+    deployment = client.read_deployment_by_name("retraining/retraining").id
+    before = len(runs_of(client, deployment))
+
+    python(SCORING, project, prefect_server)
+
+    wait_for(lambda: len(runs_of(client, deployment)) > before)
+    assert s3.client.head_object(Bucket="scores", Key="today/a.parquet")["ContentLength"]
 
 
 def test_a_run_whose_heartbeat_stops_is_scheduled_again_and_one_that_ended_is_not(

@@ -111,8 +111,15 @@ class S3Source:
         Raises:
             FlowModelsError: if S3 does not take it.
         """
-        if self.holds(key, path.stat().st_size):
-            return
+        if not self.holds(key, path.stat().st_size):
+            self.replace(key, path)
+
+    def replace(self, key: str, path: Path) -> None:
+        """Store a file under a key, in the place of what may be there.
+
+        Raises:
+            FlowModelsError: if S3 does not take it.
+        """
         try:
             with path.open("rb") as file:
                 self._client.upload_fileobj(file, self._bucket, self._prefix + inside(key))

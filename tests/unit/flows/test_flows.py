@@ -56,6 +56,7 @@ def test_no_flow_imports_tensorflow_when_it_is_loaded() -> None:
         ("training", {"hours": 0}),
         ("promotion", {"version": 0}),
         ("scoring", {"source": "data", "output": "scores.csv"}),
+        ("scoring", {"source": "data", "output": "s3://scores.parquet"}),
         ("scoring", {"source": ""}),
         ("scoring", {"source": "--help"}),
     ],
