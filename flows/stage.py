@@ -13,6 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from prefect import runtime
+
+from flow_models.console import FLOW_RUN
+
 PROJECT = Path(__file__).resolve().parents[1]
 GRACE_SECONDS = 20  # below the 30 that a Prefect worker gives the flow itself
 OF_IMAGES = ("image_anomaly", "image_classification")
@@ -131,9 +135,12 @@ def _run(command: list[str], *, project: Path, log: Callable[[str], object]) -> 
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with lines passed on when they are printed, and `flow-models` found where this Python is."""
+    """Ours, with lines passed on when they are printed, and `flow-models` found where this Python is.
+
+    What `flow-models` logs as JSON says of which flow run it is.
+    """
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", FLOW_RUN: str(runtime.flow_run.id or "")}
 
 
 def _end(child: subprocess.Popen[str]) -> None:

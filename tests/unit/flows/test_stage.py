@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flow_models.console import FLOW_RUN
+from flows import stage
 from flows.stage import StageError, ask, explain, run_stage
 
 
@@ -82,6 +84,12 @@ def test_an_interrupted_stage_may_finish_saving(project: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_stage("slow", project=project, force=False, log=interrupt)
     assert (project / "saved").exists()
+
+
+def test_a_command_is_told_of_which_flow_run_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "a-flow-run")
+    program = f"import os; print(os.environ['{FLOW_RUN}'])"
+    assert stage._run([sys.executable, "-c", program], project=tmp_path, log=print) == (0, ["a-flow-run"])
 
 
 def test_a_command_answers_with_what_it_prints_as_json(tmp_path: Path) -> None:
