@@ -259,7 +259,7 @@ def rollback(
 
 @app.command()
 def status(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
-    """Show which version is champion, challenger and previous, what they measured, and the drift found last."""
+    """Show which version is champion, challenger and previous, what they measured, the last drift and runs."""
     from flow_models import commands
 
     show(commands.status(_settings(params), name=name), as_json=as_json)
