@@ -11,8 +11,9 @@ from uuid import UUID
 
 import pytest
 import yaml
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import VariableCreate, WorkPoolCreate
+from prefect.client.schemas.actions import VariableCreate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.events import Event
@@ -33,17 +34,19 @@ TEMPLATES = sorted((CLONE / "deploy/work-pools").glob("*.json"))
 DEPLOYMENTS = {
     "retraining/retraining": ("local", "default", 1, [("0 2 * * *", False)]),
     "training/training": ("local", "default", 1, []),
-    "training/training-gpu": ("gpu", "gpu", 1, []),
+    "training/training-gpu": ("gpu", "gpu", None, []),
     "promotion/promotion": ("local", "default", 1, []),
     "scoring/scoring": ("local", "default", 4, []),
 }
 FLOW = """
+import os
 from pathlib import Path
 from prefect import flow, runtime
 
 @flow(name="training")
 def training(*, force: bool = False) -> None:
-    Path(runtime.deployment.name).touch()
+    environment = [os.environ.get(name, "") for name in ("MLFLOW_TRACKING_URI", "AWS_SECRET_ACCESS_KEY")]
+    Path(runtime.deployment.name).write_text(" ".join(environment))
 """
 # With somebody else's numbers in the place of the champion's.
 SCORING = """
@@ -64,7 +67,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(CLONE / "flows", folder / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "flows/training.py").write_text(FLOW)
-    for name in ("prefect.yaml", "params.yaml"):
+    for name in ("prefect.yaml", "params.yaml", "dvc.yaml"):
         shutil.copy(CLONE / name, folder)
     return folder
 
@@ -122,8 +125,8 @@ def test_a_deployment_has_its_place_and_limit_and_runs_by_night_only_when_that_i
     deployment = client.read_deployment_by_name(name)
     pool, queue, limit, schedules = DEPLOYMENTS[name]
     assert (deployment.work_pool_name, deployment.work_queue_name) == (pool, queue)
-    assert deployment.global_concurrency_limit is not None
-    assert deployment.global_concurrency_limit.limit == limit
+    found = deployment.global_concurrency_limit
+    assert (found.limit if found else None) == limit
     assert [(schedule.schedule.cron, schedule.active) for schedule in deployment.schedules] == schedules
 
 
@@ -201,12 +204,26 @@ def send_heartbeat(client: SyncPrefectClient, run: FlowRun) -> None:
     client._client.post("/events", json=[event.model_dump(mode="json")])
 
 
-def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has(
+def keep_environment(client: SyncPrefectClient) -> None:
+    """Let the pool `gpu` take an address and a secret from the server, as docs/deploy.md says."""
+    client.create_variable(VariableCreate(name="mlflow_tracking_uri", value="http://mlflow:5000"))
+    Secret(value="hush").save("s3-secret-key")
+    template = json.loads(TEMPLATES[0].with_stem("process").read_text())
+    template["variables"]["properties"]["env"]["default"] = {
+        "MLFLOW_TRACKING_URI": "{{ prefect.variables.mlflow_tracking_uri }}",
+        "AWS_SECRET_ACCESS_KEY": "{{ prefect.blocks.secret.s3-secret-key }}",
+    }
+    client.update_work_pool("gpu", WorkPoolUpdate(base_job_template=template))
+
+
+def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has_and_the_environment_that_the_server_keeps(
     deployed: None, client: SyncPrefectClient, prefect_server: Prefect, project: Path, tmp_path: Path
 ) -> None:
     clone = tmp_path / "clone-on-the-gpu-machine"
     shutil.copytree(project, clone)
     client.create_variable(VariableCreate(name="gpu_folder", value=str(clone)))
+    with temporary_settings({PREFECT_API_URL: prefect_server.environment["PREFECT_API_URL"]}):
+        keep_environment(client)
     run = client.create_flow_run_from_deployment(client.read_deployment_by_name("training/training-gpu").id)
 
     def has_ended() -> bool:
@@ -218,5 +235,5 @@ def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has(
 
     state = client.read_flow_run(run.id).state
     assert state.is_completed(), state.message
-    assert (clone / "training-gpu").exists()
+    assert (clone / "training-gpu").read_text() == "http://mlflow:5000 hush"
     assert not (project / "training-gpu").exists()
