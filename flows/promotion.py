@@ -16,7 +16,7 @@ from flows.stage import StageError
 from flows.tasks import command, stamped
 
 
-@flow(name="promotion", flow_run_name=partial(stamped, "promotion"))
+@flow(name="promotion", flow_run_name=partial(stamped, "promotion", "name"))
 def promotion(
     *, name: Text | None = None, version: Number | None = None, reason: Text | None = None, by: Text | None = None
 ) -> State[Any]:

@@ -15,17 +15,17 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from flow_models.settings import load_settings
-from flows.parameters import Application, Deployment, Hours, Share
+from flows.parameters import Deployment, Hours, ImageApplication, Share
+from flows.pipeline import PROJECT
 from flows.reasons import Decision, decide, reasons_text, short
-from flows.stage import PROJECT
-from flows.tasks import DELAYS, RETRIES, command, refuse_endless_attempts, run, stamped
+from flows.tasks import command, refuse_endless_attempts, run_one, stamped
 from flows.training import training
 
 
-@flow(name="retraining", flow_run_name=partial(stamped, "retraining"))
+@flow(name="retraining", flow_run_name=partial(stamped, "retraining", "application"))
 def retraining(
     *,
-    application: Application = "image_anomaly",
+    application: ImageApplication = "image_anomaly",
     least_share: Share = 0.02,
     force: bool = False,
     gpu_deployment: Deployment | None = None,
@@ -34,7 +34,7 @@ def retraining(
     """Take the newest images, validate them, measure drift, and train if there is reason; the run's name says which.
 
     Args:
-        application: One of those with images in dvc.yaml.
+        application: One of those with images in dvc.yaml; the others draw their data, which do not drift.
         least_share: New, gone and changed images, of the champion's, from which on to train though nothing drifted.
         force: Train though there is no reason, and run every stage of it.
         gpu_deployment: Train by this deployment, such as training/training-gpu. Empty: here.
@@ -42,9 +42,7 @@ def retraining(
     """
     refuse_endless_attempts()
     command("newest images", "data", "update")
-    run.with_options(retries=RETRIES["validate"], retry_delay_seconds=DELAYS, timeout_seconds=3600 * hours)(
-        "validate", force=False
-    )
+    run_one("validate", force=False, hours=hours)
     found = command("drift", "drift", "--application", application)
     decision = decide(found, least_share=least_share, force=force)
     tell(decision, found, application)

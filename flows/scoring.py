@@ -14,8 +14,8 @@ from prefect.states import Completed
 
 from flow_models.settings import load_settings
 from flows.parameters import Number, Parquet, Source, Text
+from flows.pipeline import PROJECT
 from flows.results import most_outlying
-from flows.stage import PROJECT
 from flows.tasks import DELAYS, command, stamped, worth_retrying
 
 DECAY = "flow-models.decay"  # prefect.yaml starts a retraining on it
@@ -43,7 +43,7 @@ def store(path: Path, uri: str) -> None:
     S3Source(folder).replace(name, path)
 
 
-@flow(name="scoring", flow_run_name=partial(stamped, "scoring"))
+@flow(name="scoring", flow_run_name=partial(stamped, "scoring", "source"))
 def scoring(
     *,
     source: Source,

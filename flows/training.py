@@ -17,9 +17,10 @@ from prefect.states import Completed
 from flow_models.settings import MANIFEST, load_settings
 from flows.elsewhere import train_elsewhere
 from flows.parameters import Application, Deployment, Digest, Hours
+from flows.pipeline import PROJECT, stages_of
 from flows.results import metrics_table, outcome, summary
-from flows.stage import PROJECT, StageError, stages_of
-from flows.tasks import DELAYS, RETRIES, refuse_endless_attempts, run, stamped
+from flows.stage import StageError
+from flows.tasks import refuse_endless_attempts, run_one, stamped
 
 
 @task(name="same images", task_run_name="same images")
@@ -52,7 +53,7 @@ def show_results(application: str) -> str:
     return outcome(registered)
 
 
-@flow(name="training", flow_run_name=partial(stamped, "training"))
+@flow(name="training", flow_run_name=partial(stamped, "training", "application"))
 def training(
     *,
     application: Application = "image_anomaly",
@@ -64,7 +65,7 @@ def training(
     """Prepare, train, evaluate, register; stages of which nothing changed are skipped.
 
     Args:
-        application: One of those in dvc.yaml, such as image_anomaly.
+        application: One of those in dvc.yaml.
         force: Run every stage, changed or not.
         data: Digest of the images: fail unless the worker finds these. Empty: take what is there.
         gpu_deployment: Validate here and let this deployment do the rest, such as training/training-gpu. Empty: here.
@@ -73,13 +74,8 @@ def training(
     refuse_endless_attempts()
     stages = stages_of(application)
     for stage in [stage for stage in stages if stage == "validate"] if gpu_deployment else stages:
-        kind = stage.partition("@")[0]
-        # The tag is for a limit over all deployments: prefect concurrency-limit create train 1
-        configured = run.with_options(
-            retries=RETRIES.get(kind, 0), retry_delay_seconds=DELAYS, timeout_seconds=3600 * hours, tags={kind}
-        )
-        configured(stage, force=force)
-        if kind == "validate" and (data or gpu_deployment):
+        run_one(stage, force=force, hours=hours)
+        if stage == "validate" and (data or gpu_deployment):
             data = images_here(data)
     if gpu_deployment:
         asked = {"application": application, "force": force, "data": data, "hours": hours}

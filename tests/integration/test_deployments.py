@@ -135,8 +135,11 @@ def test_the_form_of_a_retraining_explains_and_bounds_its_parameters(deployed: N
     asked = deployment.parameter_openapi_schema["properties"]["least_share"]
     assert (asked["minimum"], asked["maximum"], asked["default"]) == (0, 1, 0.02)
     assert asked["description"].startswith("New, gone and changed images")
-    with pytest.raises(PrefectHTTPStatusError, match="least_share"):
-        client.create_flow_run_from_deployment(deployment.id, parameters={"least_share": 2})
+    applications = deployment.parameter_openapi_schema["properties"]["application"]
+    assert applications["enum"] == ["image_anomaly", "image_classification"]
+    for parameters in ({"least_share": 2}, {"application": "image_anomly"}):
+        with pytest.raises(PrefectHTTPStatusError, match=next(iter(parameters))):
+            client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
 
 
 def test_news_of_new_data_starts_a_retraining(

@@ -51,7 +51,8 @@ def test_no_flow_imports_tensorflow_when_it_is_loaded() -> None:
     [
         ("retraining", {"least_share": 2}),
         ("retraining", {"gpu_deployment": "training-gpu"}),
-        ("retraining", {"application": "no such/name"}),
+        ("retraining", {"application": "vector_classification"}),
+        ("training", {"application": "image_anomly"}),
         ("training", {"data": "abc"}),
         ("training", {"hours": 0}),
         ("promotion", {"version": 0}),
