@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_models.data.atomic import complete_file
 from flow_models.errors import FlowModelsError
-from flow_models.settings import DATA_CACHE, Settings
+from flow_models.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DRIFT_REPORT = Path("reports/drift")
 RESULT = DRIFT_REPORT / "drift.json"
 PAGE = DRIFT_REPORT / "drift.html"
-REFERENCES = DATA_CACHE / "references"
 _FEWEST = 20  # images on a side: with fewer, no comparison would find anything
 
 
@@ -219,6 +218,6 @@ def _brief(version: Version) -> dict[str, Any]:
 
 def _reference(champion: Version) -> pd.DataFrame | None:
     from flow_models.registry import tracking
-    from flow_models.registry.trained_on import trained_on
+    from flow_models.registry.trained_on import REFERENCES, trained_on
 
     return trained_on(tracking.connect(), champion, kept=REFERENCES)

@@ -205,7 +205,7 @@ def _decide(settings: Settings, client: MlflowClient, version: Version, model: F
     )
     while True:
         champion, place = promotion.champion_and_place(client, name)
-        opponent = None if champion is None else meet(name, champion, challenger=version, frozen=frozen)
+        opponent = None if champion is None else meet(client, name, champion, challenger=version, frozen=frozen)
         decision = gate(metrics, replace(measured, champion=opponent), settings.register_)
         promotion.record_decision(client, name, version, decision)
         if not decision.passed or promotion.promote_after(client, name, version, after=place):
