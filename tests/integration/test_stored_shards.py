@@ -106,7 +106,7 @@ def test_who_reads_shards_pays_if_who_stored_them_did(
         asked.append(requester_pays)
         return open_source(*of, requester_pays=requester_pays, **others)
 
-    monkeypatch.setattr("flow_models.data.shards.open_source", opened)
+    monkeypatch.setattr("flow_models.data.fetching.open_source", opened)
     load_split(tmp_path / "stored", "val")
     assert asked == [agreed]
 
