@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.estimators.fitting import Fitted, Recipe
 from flow_models.estimators.members import Member
+from flow_models.estimators.rows import read_parquet
 from flow_models.estimators.support import Support
 from flow_models.estimators.units import Units
 
@@ -163,8 +165,22 @@ class FlowEstimator(BaseEstimator):
         options: dict[str, Any] = {"ensure_min_samples": fewest} if fitting else {}
         if not fitting:
             check_is_fitted(self)
-        rows: NDArray[Any] = validate_data(self, x, reset=fitting, dtype=[np.float64, np.float32], **options)
+        rows: NDArray[Any] = self._validated(x, reset=fitting, **options)
         return rows
+
+    def _validated(self, x: Any, *y: Any, reset: bool = True, **options: Any) -> Any:
+        """As scikit-learn's ``validate_data``, and the rows of a parquet file if x is its path."""
+        options = {"dtype": [np.float64, np.float32], **options}
+        if not isinstance(x, str | Path):
+            return validate_data(self, x, *y, reset=reset, **options)
+        rows, names = read_parquet(Path(x), None if reset else getattr(self, "feature_names_in_", None))
+        with warnings.catch_warnings():
+            # They were read by their names.
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            validated = validate_data(self, rows, *y, reset=reset, **options)
+        if reset:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        return validated
 
     def _weights(self, sample_weight: ArrayLike | None, rows: NDArray[Any]) -> NDArray[np.float64] | None:
         """As an array ``(n,)``, with scikit-learn's own messages if it is none; None for None."""
@@ -232,6 +248,8 @@ def weighty(weights: NDArray[np.float64] | None, rows: NDArray[Any]) -> tuple[ND
     if weights is None:
         return rows, None
     present = weights > 0
+    if present.all():  # a copy of all rows may be large
+        return rows, weights
     if present.sum() < 2:  # noqa: PLR2004
         raise ValueError("sample_weight: fewer than 2 samples have a positive weight; there is no density to learn")
     return rows[present], weights[present]
