@@ -12,7 +12,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, Transfor
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from flow_models.estimators.base import FlowEstimator, numbered, varying, weighty
+from flow_models.estimators.base import FlowEstimator, varying, weighty
 from flow_models.estimators.fitting import Fitted, draw_by_weight, effective_rows, fit
 from flow_models.estimators.members import Density, ensemble_log_prob, ensemble_sample
 from flow_models.estimators.mixture import Mixture
@@ -105,12 +105,12 @@ class DensityCore(FlowEstimator):
         for index, mixture in enumerate(self.mixtures_):
             mixture.save(folder / f"mixture-{index}")
 
-    def _read(self, folder: Path) -> None:
-        super()._read(folder)
-        self.mixtures_ = [Mixture.load(each) for each in numbered(folder, "mixture")]
+    def _read(self, folder: Path, content: dict[str, Any]) -> None:
+        super()._read(folder, content)
+        self.mixtures_ = [Mixture.load(folder / f"mixture-{index}") for index in range(content["mixtures"])]
 
     def _learned(self) -> dict[str, Any]:
-        return {**super()._learned(), "flow_share": self.flow_share_}
+        return {**super()._learned(), "mixtures": len(self.mixtures_), "flow_share": self.flow_share_}
 
     def _recall(self, content: dict[str, Any]) -> None:
         super()._recall(content)
