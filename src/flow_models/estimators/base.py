@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +20,11 @@ from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.estimators.fitting import Fitted, Recipe
 from flow_models.estimators.members import Member
+from flow_models.estimators.rows import read_parquet
 from flow_models.estimators.support import Support
 from flow_models.estimators.units import Units
 
-FORMAT = 3
+FORMAT = 4
 DESCRIPTION = "estimator.json"
 LARGEST_SEED = 2**31 - 1
 
@@ -100,10 +103,16 @@ class FlowEstimator(BaseEstimator):
             "units": self.units_.to_json(),
             "seed": self.seed_,
             "endings": [vars(each) for each in self.endings_],
+            "flows": len(self.members_),
             **self._learned(),
         }
         with complete_folder(Path(path)) as unfinished:
             self._write(unfinished)
+            content["files"] = {
+                each.relative_to(unfinished).as_posix(): _digest(each)
+                for each in unfinished.rglob("*")
+                if each.is_file()
+            }
             text = json.dumps(content, indent=2, default=_plain)
             (unfinished / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
 
@@ -127,26 +136,35 @@ class FlowEstimator(BaseEstimator):
                 f"{folder}: a {name} of format {version}, not a {cls.__name__} of format {FORMAT}; "
                 "load it with the class and the version that wrote it"
             )
-        estimator = cls(**content["params"])
-        estimator.n_features_in_, names = content["columns"]
-        if names:
-            estimator.feature_names_in_ = np.array(names, dtype=object)
-        estimator.units_ = Units.from_json(content["units"])
-        estimator.seed_ = content["seed"]
-        estimator.endings_ = [Ending(**each) for each in content["endings"]]
-        estimator.n_iter_ = max(each.steps for each in estimator.endings_)
-        estimator._read(folder)
-        estimator._recall(content)
+        try:
+            _refuse_changed(folder, content["files"])
+            estimator = cls(**content["params"])
+            estimator._restore(folder, content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            why = f"{error} is missing from {DESCRIPTION}" if isinstance(error, KeyError) else str(error)
+            raise FlowModelsError(f"{folder}: a damaged {name} ({why}); save it again") from None
         return estimator
+
+    def _restore(self, folder: Path, content: dict[str, Any]) -> None:
+        """Become what was saved."""
+        self.n_features_in_, names = content["columns"]
+        if names:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        self.units_ = Units.from_json(content["units"])
+        self.seed_ = content["seed"]
+        self.endings_ = [Ending(**each) for each in content["endings"]]
+        self.n_iter_ = max(each.steps for each in self.endings_)
+        self._read(folder, content)
+        self._recall(content)
 
     def _write(self, folder: Path) -> None:
         """The densities that were trained, each in a folder of its own."""
         for index, member in enumerate(self.members_):
             member.save(folder / f"flow-{index}")
 
-    def _read(self, folder: Path) -> None:
+    def _read(self, folder: Path, content: dict[str, Any]) -> None:
         """What ``_write`` wrote."""
-        self.members_ = [Member.load(each) for each in numbered(folder, "flow")]
+        self.members_ = [Member.load(folder / f"flow-{index}") for index in range(content["flows"])]
 
     def _learned(self) -> dict[str, Any]:
         """What a kind of estimator has learned beside its flows, as JSON holds it."""
@@ -163,8 +181,22 @@ class FlowEstimator(BaseEstimator):
         options: dict[str, Any] = {"ensure_min_samples": fewest} if fitting else {}
         if not fitting:
             check_is_fitted(self)
-        rows: NDArray[Any] = validate_data(self, x, reset=fitting, dtype=[np.float64, np.float32], **options)
+        rows: NDArray[Any] = self._validated(x, reset=fitting, **options)
         return rows
+
+    def _validated(self, x: Any, *y: Any, reset: bool = True, **options: Any) -> Any:
+        """As scikit-learn's ``validate_data``, and the rows of a parquet file if x is its path."""
+        options = {"dtype": [np.float64, np.float32], **options}
+        if not isinstance(x, str | Path):
+            return validate_data(self, x, *y, reset=reset, **options)
+        rows, names = read_parquet(Path(x), None if reset else getattr(self, "feature_names_in_", None))
+        with warnings.catch_warnings():
+            # They were read by their names.
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            validated = validate_data(self, rows, *y, reset=reset, **options)
+        if reset:
+            self.feature_names_in_ = np.array(names, dtype=object)
+        return validated
 
     def _weights(self, sample_weight: ArrayLike | None, rows: NDArray[Any]) -> NDArray[np.float64] | None:
         """As an array ``(n,)``, with scikit-learn's own messages if it is none; None for None."""
@@ -232,14 +264,22 @@ def weighty(weights: NDArray[np.float64] | None, rows: NDArray[Any]) -> tuple[ND
     if weights is None:
         return rows, None
     present = weights > 0
+    if present.all():  # a copy of all rows may be large
+        return rows, weights
     if present.sum() < 2:  # noqa: PLR2004
         raise ValueError("sample_weight: fewer than 2 samples have a positive weight; there is no density to learn")
     return rows[present], weights[present]
 
 
-def numbered(folder: Path, name: str) -> list[Path]:
-    """The folders ``name-0``, ``name-1`` … within another, in this order."""
-    return sorted(folder.glob(f"{name}-*"), key=lambda each: int(each.name.rpartition("-")[-1]))
+def _refuse_changed(folder: Path, digests: dict[str, str]) -> None:
+    for file, digest in digests.items():
+        if _digest(folder / file) != digest:
+            raise ValueError(f"{file} has changed")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 from typing import Any, Self
 
@@ -12,11 +13,12 @@ from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from flow_models.estimators.base import FlowEstimator, varying, weighty
 from flow_models.estimators.fitting import Fitted, effective_rows, fit
 from flow_models.estimators.members import ensemble_sample
+from flow_models.estimators.rows import by_parts
 from flow_models.estimators.units import Units
 
 SEPARATION = 4.0  # of the classes' means before training, in deviations
@@ -52,7 +54,7 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         Raises:
             ValueError: if the rows are not finite numbers, or those with a weight are not of two classes.
         """
-        rows, labels = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        rows, labels = self._validated(X, y, ensure_min_samples=2)
         check_classification_targets(labels)
         weights = self._weights(sample_weight, rows)
         if weights is not None:
@@ -66,10 +68,10 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         self.class_prior_ = counts / counts.sum()
         self.units_ = units = Units.of(rows, self.support, seed=self.seed_)
         width = varying(units)
-        of_class = np.eye(len(self.classes_), dtype=np.float32)[codes]
+        one_hot = np.eye(len(self.classes_), dtype=np.float32)
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-            return units.to_flow(rows[which], rng)[0], of_class[which]
+            return units.to_flow(rows[which], rng)[0], one_hot[codes[which]]
 
         fitted = fit(
             take,
@@ -89,7 +91,7 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
             seed=self.seed_,
         )
         self._keep(fitted)
-        self.temperature_ = _temperature(fitted, units.to_flow(rows)[0], codes, weights)
+        self.temperature_ = _temperature(fitted, lambda which: units.to_flow(rows[which])[0], codes, weights)
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
@@ -99,17 +101,23 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """``p(c | x)``, ``(n, classes)``, the mean of the flows'."""
-        rows = self._rows(X)
-        v, _ = self.units_.to_flow(rows)
-        each = [softmax(member.joint_log_prob(v) / self.temperature_, axis=1) for member in self.members_]
-        return np.mean(each, axis=0)
+
+        def of_part(part: NDArray[Any]) -> NDArray[np.float64]:
+            v, _ = self.units_.to_flow(part)
+            each = [softmax(member.joint_log_prob(v) / self.temperature_, axis=1) for member in self.members_]
+            return np.asarray(np.mean(each, axis=0))
+
+        return by_parts(of_part, self._rows(X))
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
         """``log p(x)`` in nats, whatever the class, ``(n,)``: low for a row that belongs to none."""
-        rows = self._rows(X)
-        v, log_slope = self.units_.to_flow(rows)
-        each = [logsumexp(member.joint_log_prob(v), axis=1) for member in self.members_]
-        return logsumexp(each, axis=0) - np.log(len(each)) + log_slope
+
+        def of_part(part: NDArray[Any]) -> NDArray[np.float64]:
+            v, log_slope = self.units_.to_flow(part)
+            each = [logsumexp(member.joint_log_prob(v), axis=1) for member in self.members_]
+            return np.asarray(logsumexp(each, axis=0) - np.log(len(each)) + log_slope)
+
+        return by_parts(of_part, self._rows(X))
 
     def sample(
         self,
@@ -154,10 +162,13 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
 
 
 def _temperature(
-    fitted: list[Fitted], v: NDArray[np.float32], codes: NDArray[np.int64], weights: NDArray[np.float64] | None
+    fitted: list[Fitted],
+    to_flow: Callable[[NDArray[np.int64]], NDArray[np.float32]],
+    codes: NDArray[np.int64],
+    weights: NDArray[np.float64] | None,
 ) -> float:
     """That under which the rows that each flow has not seen are likeliest."""
-    joint = np.concatenate([each.member.joint_log_prob(v[each.held_out]) for each in fitted])
+    joint = np.concatenate([each.member.joint_log_prob(to_flow(each.held_out)) for each in fitted])
     held_out = np.concatenate([each.held_out for each in fitted])
     labels, counted = (
         codes[held_out],

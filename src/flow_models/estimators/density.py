@@ -12,10 +12,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, Transfor
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
-from flow_models.estimators.base import FlowEstimator, numbered, varying, weighty
+from flow_models.estimators.base import FlowEstimator, varying, weighty
 from flow_models.estimators.fitting import Fitted, draw_by_weight, effective_rows, fit
-from flow_models.estimators.members import AT_ONCE, Density, ensemble_log_prob, ensemble_sample
+from flow_models.estimators.members import Density, ensemble_log_prob, ensemble_sample
 from flow_models.estimators.mixture import Mixture
+from flow_models.estimators.rows import Rows, by_parts
 from flow_models.estimators.stacking import stacked
 from flow_models.estimators.units import Units
 from flow_models.seeds import seed_of
@@ -37,15 +38,14 @@ class DensityCore(FlowEstimator):
         """
         return self._log_density(self._rows(X))
 
-    def _log_density(self, rows: NDArray[Any]) -> NDArray[np.float64]:
-        # By parts, for the rows may be a memory-mapped file.
-        parts = []
-        for start in range(0, len(rows), AT_ONCE):
-            v, log_slope = self.units_.to_flow(rows[start : start + AT_ONCE])
-            parts.append(ensemble_log_prob(self._densities, v, shares=self._shares) + log_slope)
-        return np.concatenate(parts)
+    def _log_density(self, rows: Rows) -> NDArray[np.float64]:
+        def of_part(part: NDArray[Any]) -> NDArray[np.float64]:
+            v, log_slope = self.units_.to_flow(part)
+            return ensemble_log_prob(self._densities, v, shares=self._shares) + log_slope
 
-    def _fit_density(self, rows: NDArray[Any], weights: NDArray[np.float64] | None = None) -> None:
+        return by_parts(of_part, rows)
+
+    def _fit_density(self, rows: Rows, weights: NDArray[np.float64] | None = None) -> None:
         """Learn units and flows from rows ``(n, p)`` and their weights, ``(n,)``, positive."""
         self.units_ = Units.of(rows, self.support, seed=self.seed_)
         width = varying(self.units_)
@@ -105,12 +105,12 @@ class DensityCore(FlowEstimator):
         for index, mixture in enumerate(self.mixtures_):
             mixture.save(folder / f"mixture-{index}")
 
-    def _read(self, folder: Path) -> None:
-        super()._read(folder)
-        self.mixtures_ = [Mixture.load(each) for each in numbered(folder, "mixture")]
+    def _read(self, folder: Path, content: dict[str, Any]) -> None:
+        super()._read(folder, content)
+        self.mixtures_ = [Mixture.load(folder / f"mixture-{index}") for index in range(content["mixtures"])]
 
     def _learned(self) -> dict[str, Any]:
-        return {**super()._learned(), "flow_share": self.flow_share_}
+        return {**super()._learned(), "mixtures": len(self.mixtures_), "flow_share": self.flow_share_}
 
     def _recall(self, content: dict[str, Any]) -> None:
         super()._recall(content)

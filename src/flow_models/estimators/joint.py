@@ -54,8 +54,8 @@ def prior_support(joint: Any, observed: Sequence[Any]) -> list[Bounds]:
     """Lower and upper bound of each parameter, as the distributions of the parts tell.
 
     A value far out on the real line, which the bijector onto a part's event space maps, is the bound of the part if it
-    is no other twice as far out, nor at other values of the other parts. Discrete parts have no bijector and no bound;
-    of others without one it warns.
+    is no other twice as far out, nor at other values of the other parts. It warns of a bound that is another there, and
+    of parts without a bijector, but for discrete ones, which have none and no bound.
     """
     places = [_named(joint.sample_distributions(seed=seed)[0]) for seed in range(PLACES)]
     support: list[Bounds] = []
@@ -63,16 +63,21 @@ def prior_support(joint: Any, observed: Sequence[Any]) -> list[Bounds]:
         if name in observed:
             continue
         try:
-            ends = np.concatenate([_ends(place[name]) for place in places], axis=1)
-            support += [_pair(low, high) for low, high in np.moveaxis(ends, -1, 0)]
+            ends = [_ends(place[name]) for place in places]
         except Exception as error:  # noqa: BLE001 - whatever a distribution without a bijector raises
-            warnings.warn(
-                f"{name}: its distribution does not tell its bounds ({type(error).__name__}); samples may lie outside: "
-                "state them by the parameter support of FlowPosterior",
-                stacklevel=3,
-            )
+            _warn(f"{_called(name)}: its distribution does not tell its bounds ({type(error).__name__})")
             support += [(None, None)] * math.prod(one.event_shape)
+            continue
+        pairs = _pairs(np.concatenate(ends, axis=1))
+        support += pairs
+        if any(_missing(_pairs(each)) != _missing(pairs) for each in ends):
+            _warn(f"{_called(name)}: a bound of it depends on the other parts, and is left out")
     return support
+
+
+def _warn(what: str) -> None:
+    remedy = "samples may lie outside: state what holds for all by the parameter support of FlowPosterior"
+    warnings.warn(f"{what}; {remedy}", stacklevel=4)
 
 
 def _ends(part: Any) -> Array:
@@ -83,6 +88,14 @@ def _ends(part: Any) -> Array:
     shape = bijector.inverse_event_shape(part.event_shape)
     ends = [bijector.forward(tf.fill(shape, tf.constant(each, part.dtype))) for each in (-FAR, -2 * FAR, FAR, 2 * FAR)]
     return np.array(ends, np.float64).reshape(2, 2, -1)
+
+
+def _pairs(ends: Array) -> list[Bounds]:
+    return [_pair(low, high) for low, high in np.moveaxis(ends, -1, 0)]
+
+
+def _missing(pairs: list[Bounds]) -> list[bool]:
+    return [bound is None for pair in pairs for bound in pair]
 
 
 def _pair(one: Array, other: Array) -> Bounds:
@@ -104,6 +117,9 @@ def _table(drawn: dict[Any, Array], names: Sequence[Any], number: int) -> Array:
     return np.hstack([drawn[name].reshape(number, -1) for name in names])
 
 
+def _called(part: Any) -> str:
+    return part if isinstance(part, str) else f"parameter_{part}"
+
+
 def _columns(part: Any, values: Array) -> list[str]:
-    name = part if isinstance(part, str) else f"parameter_{part}"
-    return [name + "".join(f"[{each}]" for each in index) for index in np.ndindex(values.shape[1:])]
+    return [_called(part) + "".join(f"[{each}]" for each in index) for index in np.ndindex(values.shape[1:])]

@@ -15,13 +15,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from flow_models.estimators.rows import AT_ONCE
 from flow_models.model import DESCRIPTION, FlowModel
 from flow_models.seeds import seed_of
 from flow_models.settings import TrainSettings
 from flow_models.training.precision import compute_of_vectors
 from flow_models.training.step import Stepper
 
-AT_ONCE = 2**15  # rows; the couplings' networks hold some hundreds of numbers for each
 KEPT = 32  # compiled flows
 Rows = NDArray[np.float32]
 

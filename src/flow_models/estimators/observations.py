@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flow_models.estimators.base import varying
-from flow_models.estimators.units import Units
+from flow_models.estimators.rows import parts
+from flow_models.estimators.units import Units, some_of
 from flow_models.evaluation.novelty import Seen
 
 Kind = Literal["vector", "set", "series"]
@@ -47,7 +48,9 @@ class Observations:
         rows = observed.reshape(-1, 1 if kind != "vector" and len(shape) == 1 else shape[-1])
         units = Units.of(rows, None, seed=seed, ties=False)
         varying(units)
-        return cls(kind=kind, shape=shape, units=units, seen=Seen.of(_looked_at(observed, kind)))
+        seen = Seen.of(_looked_at(some_of(observed, seed), kind))
+        furthest = max(seen.distance(_looked_at(each, kind)).max() for each in parts(observed))
+        return cls(kind=kind, shape=shape, units=units, seen=replace(seen, reach=seen.reach * max(1.0, furthest)))
 
     @property
     def elements(self) -> int:

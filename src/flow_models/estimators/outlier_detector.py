@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
 from flow_models.estimators.density import DensityCore
+from flow_models.estimators.rows import Part
 from flow_models.estimators.support import Support
 from flow_models.evaluation.conformal import p_values
 
@@ -76,7 +77,7 @@ class FlowOutlierDetector(OutlierMixin, DensityCore):
         self.seed_ = self._new_seed()
         order = np.random.default_rng([self.seed_, len(rows)]).permutation(len(rows))
         kept = min(max(1, round(self.calibration_fraction * len(rows))), len(rows) - FEWEST_TRAINED, MOST_CALIBRATED)
-        self._fit_density(rows[np.sort(order[kept:])])
+        self._fit_density(Part(rows, np.sort(order[kept:])))
         self.calibration_scores_ = self._log_density(rows[order[:kept]])
         if self.contamination == "auto":
             self.offset_ = _smallest_inlier(self.calibration_scores_)

@@ -86,11 +86,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             ValueError: if a number is not finite, a parameter lies outside its support, or nothing varies.
         """
         self._check_kind(X)
-        observed, parameters = validate_data(
-            self,
+        observed, parameters = self._validated(
             X,
             y,
-            dtype=[np.float64, np.float32],
             allow_nd=self.observation != "vector",
             multi_output=True,
             y_numeric=True,
@@ -98,10 +96,10 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         )
         self.one_parameter_ = parameters.ndim == 1
         self.parameter_names_ = _names(y, 1 if self.one_parameter_ else parameters.shape[1])
-        self._fit_pairs(observed, parameters.reshape(len(parameters), -1).astype(np.float64), self.support)
+        self._fit_pairs(observed, parameters.reshape(len(parameters), -1), self.support)
         return self
 
-    def _fit_pairs(self, observed: NDArray[Any], theta: NDArray[np.float64], support: Support) -> None:
+    def _fit_pairs(self, observed: NDArray[Any], theta: NDArray[Any], support: Support) -> None:
         """Learn units and flows from observations ``(n, ...)`` and parameters ``(n, p)``."""
         self.seed_ = self._new_seed()
         self.units_ = units = Units.of(theta, support, seed=self.seed_)

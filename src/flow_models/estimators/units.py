@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from flow_models.estimators.rows import Rows, parts
 from flow_models.estimators.support import Support, bounds, refuse_outside, seen_bounds
 from flow_models.estimators.ties import Atoms, find, lattices, without
 
@@ -70,7 +71,7 @@ class Units:
     most: Array
 
     @classmethod
-    def of(cls, x: NDArray[Any], support: Support, *, seed: int, ties: bool = True) -> Units:
+    def of(cls, x: Rows, support: Support, *, seed: int, ties: bool = True) -> Units:
         """From rows ``(n, p)``.
 
         Args:
@@ -83,8 +84,10 @@ class Units:
         Raises:
             ValueError: if the bounds are not those of the columns, or a value lies outside of them.
         """
-        least, most = np.asarray(x.min(axis=0), np.float64), np.asarray(x.max(axis=0), np.float64)
-        some, rng = _some(x, seed), np.random.default_rng([seed, 1])
+        ends = [(each.min(axis=0), each.max(axis=0)) for each in parts(x)]
+        least, most = (np.array(each, np.float64) for each in zip(*ends, strict=True))
+        least, most = least.min(axis=0), most.max(axis=0)
+        some, rng = some_of(x, seed), np.random.default_rng([seed, 1])
         seen = isinstance(support, str) and support == "auto"
         low, high = seen_bounds(some, least, most) if seen else bounds(support, x.shape[1])
         refuse_outside(least, most, low, high)
@@ -226,9 +229,10 @@ _BACK: dict[int, Callable[..., Array]] = {
 }
 
 
-def _some(x: NDArray[Any], seed: int) -> Array:
+def some_of(x: Rows, seed: int) -> Array:
+    """The rows, or as many as scales are taken from."""
     if len(x) <= MOST:
-        return np.asarray(x, np.float64)
+        return np.asarray(x[:], np.float64)
     rows = np.sort(np.random.default_rng(seed).choice(len(x), MOST, replace=False))
     return np.asarray(x[rows], np.float64)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import shutil
 import signal
 
 import numpy as np
@@ -77,6 +79,32 @@ def test_a_saved_density_is_the_same_and_holds_no_pickle(density, table, tmp_pat
     assert not [path for path in (tmp_path / "density").rglob("*") if path.suffix in (".pkl", ".joblib")]
     with pytest.raises(FlowModelsError, match="not a saved estimator"):
         fm.FlowDensity.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder / "flow-1"), "No such file"),
+        (lambda folder: shutil.rmtree(folder / "mixture-0"), "No such file"),
+        (lambda folder: (folder / "mixture-1/mixture.npz").write_bytes(b"PK"), "mixture-1/mixture.npz has changed"),
+        (lambda folder: rewrite(folder, "units", None), "'units' is missing from estimator.json"),
+        (lambda folder: rewrite(folder, "params", {"depth": 3}), "unexpected keyword argument 'depth'"),
+        (lambda folder: rewrite(folder, "format", 3), "a FlowDensity of format 3, not"),
+    ],
+)
+def test_a_damaged_or_foreign_folder_is_refused_in_one_line(density, tmp_path, damage, message):
+    density.save(tmp_path / "density")
+    damage(tmp_path / "density")
+    with pytest.raises(FlowModelsError, match=message) as refused:
+        fm.FlowDensity.load(tmp_path / "density")
+    assert "\n" not in str(refused.value)
+
+
+def rewrite(folder, key, value):
+    content = json.loads((folder / "estimator.json").read_text())
+    if value is None:
+        del content[key]
+    (folder / "estimator.json").write_text(json.dumps(content if value is None else content | {key: value}))
 
 
 def test_it_can_be_pickled_for_other_processes(density, table):

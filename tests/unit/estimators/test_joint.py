@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -50,6 +52,16 @@ def test_parameters_have_the_names_and_the_support_of_their_parts(joint, observe
     assert prior_support(joint, observed) == support
 
 
+def test_a_bound_that_depends_on_other_parameters_is_warned_of():
+    with pytest.warns(
+        UserWarning, match="parameter_1: a bound of it depends on the other parts, and is left out; .* state"
+    ):
+        prior_support(SEQUENCE, [2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prior_support(coroutine, ["count", "x"])
+
+
 def test_pairs_belong_together_and_repeat_with_their_seed():
     pairs, _ = draw_pairs(NORMAL, ["x"], 400, seed=1)
     assert (pairs.parameters.shape, pairs.observations.shape) == ((400, 1), (400, 2))
@@ -79,7 +91,7 @@ def test_a_support_that_is_not_told_can_be_stated():
             raise NotImplementedError
 
     joint = tfd.JointDistributionNamed({"mean": Silent(0.0, 1.0), "x": lambda mean: tfd.Normal(mean, 1.0)})
-    with pytest.warns(UserWarning, match="mean: its distribution does not tell its bounds .* state them"):
+    with pytest.warns(UserWarning, match="mean: its distribution does not tell its bounds .* state what holds"):
         assert prior_support(joint, ["x"]) == [(None, None)]
     stated = fm.FlowPosterior(**TINY, support=(-5, 4)).fit_distribution(joint, observed=["x"], num_simulations=50)
     assert (stated.units_.low, stated.units_.high) == (-5, 4)

@@ -38,6 +38,7 @@ except fm.FlowModelsError as error:
     print(error)
 for needy in (
     lambda: fm.FlowPosterior(**tiny).fit(rows, rows).to_inference_data(rows[0], 3),
+    lambda: fm.FlowDensity(**tiny).fit("rows.parquet"),
     lambda: fm.load("models:/species/1"),
     lambda: fm.log_model(fm.load("density")),
 ):
@@ -56,13 +57,14 @@ main()
 def test_a_density_and_a_posterior_need_no_package_of_the_pipeline_and_who_does_names_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", WITHOUT_THE_PIPELINE + FIT]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    finite, shape, error, of_arviz, of_load, of_log = done.stdout.splitlines()
+    finite, shape, error, of_arviz, of_parquet, of_load, of_log = done.stdout.splitlines()
     assert (finite, shape) == ("True", "(3, 2)")
     assert error.startswith("FlowPosterior.calibrate: needs ")
     assert error.endswith("which is not installed; pip install 'flow-models[pipeline]'")
     assert of_arviz == (
         "FlowPosterior.to_inference_data: needs arviz_base, which is not installed; pip install 'flow-models[arviz]'"
     )
+    assert of_parquet == "tables in parquet: needs pyarrow, which is not installed; pip install 'flow-models[pipeline]'"
     assert of_load == "fm.load: needs mlflow, which is not installed; pip install 'flow-models[pipeline]'"
     assert of_log == "fm.log_model: needs mlflow, which is not installed; pip install 'flow-models[pipeline]'"
 
