@@ -94,7 +94,9 @@ def changes(site: Site, *, model: str, repeats: int = 10) -> dict[str, list[floa
     )
     taken: dict[str, list[float]] = {"promote": [], "rollback": []}
     for _ in range(repeats):
-        taken["promote"].append(timed(site, "flow-models", "promote", "--version", "2", "--name", model))
+        taken["promote"].append(
+            timed(site, "flow-models", "promote", "--version", "2", "--reason", "a trial", "--name", model)
+        )
         taken["rollback"].append(timed(site, "flow-models", "rollback", "--name", model))
     return taken
 

@@ -85,7 +85,7 @@ def trained(images: Images, folder: Path, wanted: argparse.Namespace) -> tuple[F
         options = {"image_shape": images.shape[1:], "levels": levels_of(images.shape[1]), "steps": wanted.steps}
         settings = TrainSettings(minutes=wanted.minutes, epochs=10_000, patience=10_000, batch_size=BATCH)
         checkpoints = folder.with_name(f"{folder.name}-checkpoints")
-        compute = choose_compute(settings, run=checkpoints)
+        compute = choose_compute(settings, "glow", steps=settings.epochs, run=checkpoints)
         model = FlowModel("glow", {**options, "hidden_channels": wanted.hidden}, compute_dtype=compute.dtype)
         per_epoch = len(rest) // BATCH
 

@@ -22,6 +22,8 @@ from mlflow import MlflowClient
 
 from flow_models.registry.promotion import promote, rollback
 
+WHY = "to see how long it takes"  # without, the versions would have to be judged anew each time
+
 
 def main() -> None:
     """Measure and print."""
@@ -45,11 +47,13 @@ def _measure(client: MlflowClient, *, repeats: int, changes: int) -> None:
     for _ in range(2):
         client.create_model_version(name, source=model.model_uri, model_id=model.model_id, tags={"gate": "passed"})
     for change in range(changes + 1):
-        promote(client, name, by="benchmark", version=1 + change % 2)
+        promote(client, name, by="benchmark", version=1 + change % 2, reason=WHY)
     seconds: dict[str, list[float]] = {"one request": [], "promotion": [], "rollback": []}
     for _ in range(repeats):
         seconds["one request"].append(_timed(lambda: client.get_registered_model(name)))
-        seconds["promotion"].append(_timed(lambda: promote(client, name, by="benchmark", version=2 - changes % 2)))
+        seconds["promotion"].append(
+            _timed(lambda: promote(client, name, by="benchmark", version=2 - changes % 2, reason=WHY))
+        )
         seconds["rollback"].append(_timed(lambda: rollback(client, name, by="benchmark")))
     for what, values in seconds.items():
         print(f"{what:12}  median {statistics.median(values):.3f} s  largest {max(values):.3f} s")

@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from flow_models.registry.runs import read_metrics
-from flows.stage import OF_IMAGES
+from flows.pipeline import OF_IMAGES
 
 EXPERIMENTS = Path(__file__).resolve().parent
 RUNS = EXPERIMENTS / "runs"

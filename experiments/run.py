@@ -24,7 +24,7 @@ from typing import Any
 import yaml
 
 from flow_models.settings import overlaid
-from flows.stage import OF_IMAGES, stages_of
+from flows.pipeline import OF_IMAGES, stages_of
 
 PROJECT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = PROJECT / "experiments"

@@ -1,4 +1,4 @@
-"""The promotion flow: the gate alone. By hand: ``python -m flows.promotion``."""
+"""The promotion flow: the gate's judgement made true, or a person's. By hand: ``python -m flows.promotion``."""
 
 from __future__ import annotations
 
@@ -12,22 +12,26 @@ from prefect.states import Completed
 
 from flows.parameters import Number, Text
 from flows.results import aliases_text
+from flows.stage import StageError
 from flows.tasks import command, stamped
 
 
-@flow(name="promotion", flow_run_name=partial(stamped, "promotion"))
+@flow(name="promotion", flow_run_name=partial(stamped, "promotion", "name"))
 def promotion(
     *, name: Text | None = None, version: Number | None = None, reason: Text | None = None, by: Text | None = None
 ) -> State[Any]:
-    """Make a version the champion if it passed the gate, or if a person says why it should be.
+    """Make a version the champion if it passed the gate beside today's, or if a person says why it should be.
 
     Args:
         name: Of the registered model in MLflow. Empty: the one in params.yaml.
         version: Which to make champion. Empty: the challenger.
-        reason: Needed for a version that the gate refused; kept with it.
-        by: Who decides; kept with the version.
+        reason: Needed for a version that the gate refused, judged beside another champion, or that was rolled back.
+        by: Who has the reason; both are kept with the version.
     """
-    options = {"--name": name, "--version": version, "--reason": reason, "--by": by}
+    if reason is not None and by is None:
+        # The command would ask git, which here knows the worker's user.
+        raise StageError("promotion: a reason, but nobody who has it; fill in `by`", worth_retrying=False)
+    options = {"--name": name, "--version": version, "--reason": reason, "--by": by or "gate"}
     given = [text for option, value in options.items() if value is not None for text in (option, str(value))]
     promoted = command("promote", "promote", *given)
     status = command("status", "status", "--name", promoted["name"])

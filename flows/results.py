@@ -32,6 +32,12 @@ def summary(registered: Mapping[str, Any], report: Path) -> str:
     return "\n".join(lines)
 
 
+def outcome(registered: Mapping[str, Any]) -> str:
+    """What became of a version, in one line with its address; ``registered`` as for ``summary``."""
+    name, version = registered["name"], registered["version"]
+    return f"{name}: version {version} is {registered['alias']} (models:/{name}/{version})"
+
+
 def aliases_text(name: str, status: Mapping[str, Any]) -> str:
     """Markdown: which version of a model has which alias, and what the gate said of it.
 

@@ -11,22 +11,21 @@ from typing import Any
 from prefect import flow, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
-from prefect.deployments import run_deployment
-from prefect.states import Completed
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
 
 from flow_models.settings import load_settings
-from flows.parameters import Application, Deployment, Hours, Share
+from flows.parameters import Deployment, Hours, ImageApplication, Share
+from flows.pipeline import PROJECT
 from flows.reasons import Decision, decide, reasons_text, short
-from flows.stage import PROJECT, StageError, stages_of
-from flows.tasks import DELAYS, RETRIES, command, refuse_endless_attempts, run, stamped
+from flows.tasks import command, refuse_endless_attempts, run_one, stamped
 from flows.training import training
 
 
-@flow(name="retraining", flow_run_name=partial(stamped, "retraining"))
+@flow(name="retraining", flow_run_name=partial(stamped, "retraining", "application"))
 def retraining(
     *,
-    application: Application = "image_anomaly",
+    application: ImageApplication = "image_anomaly",
     least_share: Share = 0.02,
     force: bool = False,
     gpu_deployment: Deployment | None = None,
@@ -35,7 +34,7 @@ def retraining(
     """Take the newest images, validate them, measure drift, and train if there is reason; the run's name says which.
 
     Args:
-        application: One of those with images in dvc.yaml.
+        application: One of those with images in dvc.yaml; the others draw their data, which do not drift.
         least_share: New, gone and changed images, of the champion's, from which on to train though nothing drifted.
         force: Train though there is no reason, and run every stage of it.
         gpu_deployment: Train by this deployment, such as training/training-gpu. Empty: here.
@@ -43,20 +42,23 @@ def retraining(
     """
     refuse_endless_attempts()
     command("newest images", "data", "update")
-    run.with_options(retries=RETRIES["validate"], retry_delay_seconds=DELAYS, timeout_seconds=3600 * hours)(
-        "validate", force=False
-    )
+    run_one("validate", force=False, hours=hours)
     found = command("drift", "drift", "--application", application)
     decision = decide(found, least_share=least_share, force=force)
     tell(decision, found, application)
     if not decision.train:
         return Completed(name="NotTrained", message=f"no reason to train: {'; '.join(decision.reasons)}")
-    asked = {"application": application, "force": force, "data": found["data"], "hours": hours}
-    if gpu_deployment:
-        train_elsewhere(gpu_deployment, asked)
-    else:
-        training(**asked)
-    return Completed(message=f"trained: {'; '.join(decision.reasons)}")
+    trained = training(
+        application=application,
+        force=force,
+        data=found["data"],
+        gpu_deployment=gpu_deployment,
+        hours=hours,
+        return_state=True,
+    )
+    if not trained.is_completed():
+        return Failed(message=trained.message)
+    return Completed(message=f"trained: {'; '.join(decision.reasons)}; {trained.message}")
 
 
 def tell(decision: Decision, found: dict[str, Any], application: str) -> None:
@@ -67,25 +69,6 @@ def tell(decision: Decision, found: dict[str, Any], application: str) -> None:
         with get_client(sync_client=True) as client:
             name = f"{runtime.flow_run.name}: {short(decision.reasons)}"
             client.update_flow_run(runtime.flow_run.id, name=name)
-
-
-def train_elsewhere(deployment: str, asked: dict[str, Any]) -> None:
-    """Let another deployment train, which gets nothing but names and digests, and wait for its end.
-
-    Raises:
-        StageError: if that run does not complete, with its own line, or not in the time that all its stages may take.
-    """
-    hours = asked["hours"] * len(stages_of(asked["application"]))
-    there = run_deployment(deployment, parameters=asked, timeout=3600 * hours)
-    assert isinstance(there, FlowRun)  # noqa: S101 - in a flow that is not async it is no coroutine
-    state = there.state
-    if state is None or not state.is_final():
-        raise StageError(
-            f"{deployment}, run {there.name}: no end within {hours:g} h; does its worker run?", worth_retrying=False
-        )
-    if not state.is_completed():
-        last = " ".join((state.message or state.name or "").split())
-        raise StageError(f"{deployment}, run {there.name}: {last}", worth_retrying=False)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the flows' tasks have in common: when another attempt may help, and how long until then."""
+"""What the flows' tasks have in common: when another attempt may help, how long until then, and their runs' names."""
 
 from __future__ import annotations
 
@@ -10,43 +10,60 @@ from prefect import get_run_logger, runtime, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
+from flow_models.errors import UnavailableError
 from flow_models.settings import load_settings
 from flows.cluster import running_cluster
-from flows.stage import PROJECT, StageError, ask, run_stage
+from flows.pipeline import PROJECT
+from flows.stage import StageError, ask, run_stage
 
-# S3 or MLflow may be away for a moment; a training that failed fails again.
-RETRIES = {"validate": 3, "prepare": 3, "register": 3, "register-vectors": 3}
 READING = ("validate", "prepare")  # the stages that read images
+# What computes fails again as it failed, unless a server or another host was away: then it resumes.
+COMPUTING = {"train", "train-vectors", "evaluate", "evaluate-vectors", "simulate"}
 DELAYS = [10.0, 30.0, 90.0]  # seconds before each further attempt
 MOST_ATTEMPTS = 5  # of a run whose worker is lost
-COMMAND_SECONDS = 4 * 3600.0
+COMMAND_HOURS = 4.0
 
 
 def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Bad input does not get better by trying again."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, StageError) and error.worth_retrying
+    return isinstance(error, UnavailableError) or (isinstance(error, StageError) and error.worth_retrying)
 
 
-@task(name="stage", task_run_name="{stage}", retry_condition_fn=worth_retrying)
-def run(stage: str, *, force: bool) -> None:
+def was_away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Nothing but a server, or another host of the training, was at fault."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, StageError) and error.away
+
+
+@task(name="stage", task_run_name="{stage}", retries=len(DELAYS), retry_delay_seconds=DELAYS)
+def run(stage: str, *, force: bool, hours: float) -> None:
     """Run one stage of dvc.yaml, on ``data.cluster`` if it reads images; what it prints is the task's log."""
     with _cluster(needed=stage in READING) as cluster:
-        run_stage(stage, project=PROJECT, force=force, log=get_run_logger().info, cluster=cluster)
+        run_stage(stage, project=PROJECT, force=force, hours=hours, log=get_run_logger().info, cluster=cluster)
+
+
+def run_one(stage: str, *, force: bool, hours: float) -> None:
+    """Run one stage as a task, and again if that may help.
+
+    Its tag is for a limit over all deployments: ``prefect concurrency-limit create train 1``.
+    """
+    kind = stage.partition("@")[0]
+    again = was_away if kind in COMPUTING else worth_retrying
+    run.with_options(retry_condition_fn=again, tags={kind})(stage, force=force, hours=hours)
 
 
 @task(
     name="command",
     task_run_name="{name}",
-    retries=3,
+    retries=len(DELAYS),
     retry_delay_seconds=DELAYS,
     retry_condition_fn=worth_retrying,
-    timeout_seconds=COMMAND_SECONDS,
 )
 def command(name: str, *arguments: str) -> dict[str, Any]:  # noqa: ARG001 - the name is the task run's
     """Run a command of ``flow-models``, as :func:`run` does; what it prints beside its result is the task's log."""
     with _cluster(needed=arguments[0] == "data") as cluster:
-        return ask(*arguments, project=PROJECT, log=get_run_logger().info, cluster=cluster)
+        return ask(*arguments, project=PROJECT, hours=COMMAND_HOURS, log=get_run_logger().info, cluster=cluster)
 
 
 def _cluster(*, needed: bool) -> AbstractContextManager[str | None]:
@@ -67,6 +84,7 @@ def refuse_endless_attempts() -> None:
         )
 
 
-def stamped(flow: str) -> str:
-    """A run's name: the flow, and when it began."""
-    return f"{flow} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+def stamped(flow: str, of: str) -> str:
+    """A run's name: the flow, what it is of, by the name of a parameter, and when it began."""
+    about = runtime.flow_run.parameters.get(of)
+    return " ".join([flow, *([str(about)] if about else []), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"])

@@ -44,13 +44,16 @@ def submit(
     *,
     stack: Stack = STACK,
     name: Annotated[str | None, typer.Option(help="Of the job.")] = None,
+    application: Annotated[str | None, typer.Option(help="Default: the one in params.yaml.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be repeated.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for its end.")] = False,
     every: Every = 5,
 ) -> None:
     """Submit a training, pass its log on and end with its exit code."""
     name = name or f"training-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    job_id = jobs.submit(outputs_of(stack), name=name, changes=set_ or [], say=typer.echo, every=every)
+    job_id = jobs.submit(
+        outputs_of(stack), name=name, application=application, changes=set_ or [], say=typer.echo, every=every
+    )
     typer.echo(f"submitted {name}: {job_id}")
     if not detach:
         _follow(job_id, every)

@@ -1,4 +1,4 @@
-"""What runs inside the job: change params.yaml as asked, then ``dvc repro``."""
+"""What runs inside the job: change params.yaml as asked, then ``dvc repro`` of one application."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import yaml
 
 from flow_models.errors import FlowModelsError
 from flow_models.settings import load_settings
+from flows.pipeline import stages_of
 
 PARAMS = Path("params.yaml")
 BAD_INPUT = 2
@@ -44,11 +45,13 @@ def change_settings(changes: Sequence[str], *, params: Path = PARAMS) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """``[--set section.key=value …]``; the process becomes ``dvc repro`` and ends with its exit code."""
-    if len(arguments) % 2 or any(each != "--set" for each in arguments[::2]):
-        raise FlowModelsError(f"{' '.join(arguments)}: only --set section.key=value is known")
-    change_settings(arguments[1::2])
-    os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro"])  # noqa: S606
+    """``[--application NAME] [--set section.key=value …]``; the process becomes ``dvc repro``, with its exit code."""
+    options = list(zip(arguments[::2], arguments[1::2], strict=False))
+    if len(arguments) % 2 or any(name not in {"--application", "--set"} for name, _ in options):
+        raise FlowModelsError(f"{' '.join(arguments)}: only --application NAME and --set section.key=value are known")
+    change_settings([value for name, value in options if name == "--set"])
+    application = dict(options).get("--application", load_settings(PARAMS).application)
+    os.execv(sys.executable, [sys.executable, "-m", "dvc", "repro", stages_of(application)[-1]])  # noqa: S606
 
 
 if __name__ == "__main__":

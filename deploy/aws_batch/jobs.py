@@ -11,6 +11,7 @@ import boto3
 
 from deploy.aws_batch.aws import Outputs, explained
 from flow_models.errors import FlowModelsError
+from flows.pipeline import stages_of
 
 if TYPE_CHECKING:
     from mypy_boto3_batch import BatchClient
@@ -24,12 +25,21 @@ READY_SECONDS = 300
 QUIET_LOOKS = 2  # CloudWatch shows lines some seconds late: a log that was quiet so often has ended
 
 
-def submit(stack: Outputs, *, name: str, changes: Sequence[str] = (), say: Callable[[str], None], every: float) -> str:
+def submit(
+    stack: Outputs,
+    *,
+    name: str,
+    application: str | None = None,
+    changes: Sequence[str] = (),
+    say: Callable[[str], None],
+    every: float,
+) -> str:
     """Submit a training, once its queue and the compute environments behind it are valid.
 
     Args:
         stack: where.
         name: of the job.
+        application: that is trained; None: the one in the image's params.yaml.
         changes: of params.yaml, each ``section.key=value``.
         say: gets a line about each thing that is waited for.
         every: seconds between two looks.
@@ -38,12 +48,15 @@ def submit(stack: Outputs, *, name: str, changes: Sequence[str] = (), say: Calla
         The job's id.
 
     Raises:
-        FlowModelsError: if the queue cannot run jobs, or AWS refuses.
+        FlowModelsError: if there is no such application, the queue cannot run jobs, or AWS refuses.
     """
+    if application:
+        stages_of(application)  # refuses what is none, before a machine is paid for
     with explained(f"queue {stack.queue}"):
         batch = boto3.client("batch")
         _wait_until_valid(batch, stack.queue, say=say, every=every)
-        command = [*JOB, *(part for change in changes for part in ("--set", change))]
+        which = ("--application", application) if application else ()
+        command = [*JOB, *which, *(part for change in changes for part in ("--set", change))]
         job = batch.submit_job(
             jobName=name,
             jobQueue=stack.queue,

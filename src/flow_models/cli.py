@@ -240,7 +240,7 @@ def promote(
     params: Params = PARAMS,
     as_json: Json = False,
 ) -> None:
-    """Make a version the champion; one that did not pass the gate needs a --reason."""
+    """Make a version the champion; one that did not pass the gate beside today's champion needs a --reason."""
     from flow_models import commands
 
     done = commands.promote(_settings(params), name=name, version=version, reason=reason, by=by)
@@ -259,7 +259,7 @@ def rollback(
 
 @app.command()
 def status(name: Name = None, params: Params = PARAMS, as_json: Json = False) -> None:
-    """Show which version is champion, challenger and previous, what they measured, and the drift found last."""
+    """Show which version is champion, challenger and previous, what they measured, the last drift and runs."""
     from flow_models import commands
 
     show(commands.status(_settings(params), name=name), as_json=as_json)

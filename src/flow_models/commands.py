@@ -27,7 +27,7 @@ def promote(
     """Make a version, or the challenger, the champion; a person's decision, which is written down.
 
     Raises:
-        FlowModelsError: if there is no such version, or it did not pass the gate and no reason is given.
+        FlowModelsError: if there is no such version, or it needs a reason (see ``registry.promotion``) and has none.
     """
     from flow_models.registry import promotion, provenance, tracking
 
@@ -52,17 +52,18 @@ def rollback(
 
 
 def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
-    """The version at each alias, with its likelihood, its data and the gate's decision; and the drift found last.
+    """The version at each alias, with its likelihood, its data and the gate's decision; the last runs and drift.
 
     Raises:
         FlowModelsError: if no model of that name is registered.
     """
-    from flow_models import drift_stage
-    from flow_models.registry import promotion, tracking
+    from flow_models.registry import promotion, tracking, watching
     from flow_models.registry.gate import LIKELIHOODS
 
-    versions = promotion.status(tracking.connect_to_existing(), name or settings.register_.name)
-    return {
+    client, model = tracking.connect_to_existing(), name or settings.register_.name
+    versions = promotion.status(client, model)
+    champion = versions.get(promotion.CHAMPION)
+    stands = {
         alias: {
             "version": each.number,
             **{name: each.metrics[name] for name in LIKELIHOODS if name in each.metrics},
@@ -72,7 +73,9 @@ def status(settings: Settings, *, name: str | None = None) -> dict[str, Any]:
             "promoted": _promoted(each.tags),
         }
         for alias, each in versions.items()
-    } | drift_stage.brief()
+    }
+    drift = None if champion is None else watching.last_drift(champion)
+    return {**stands, "drift": drift, "runs": watching.last_runs(client, model, versions.values())}
 
 
 def report(settings: Settings) -> dict[str, Any]:

@@ -11,13 +11,23 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from flow_models.errors import FlowModelsError
+
 VERBOSE = "FLOW_MODELS_VERBOSE"
+LOG = "FLOW_MODELS_LOG"
+FLOW_RUN = "FLOW_MODELS_FLOW_RUN"  # set by the flows, for the commands that they run
 LOUD = ("tensorflow", "tf_keras", "tensorflow_probability")
 
 
 def set_up(*, verbose: bool) -> None:
-    """Show this package's own messages; silence TensorFlow's unless ``verbose`` or FLOW_MODELS_VERBOSE is set."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    """Show this package's own messages; silence TensorFlow's unless ``verbose`` or FLOW_MODELS_VERBOSE is set.
+
+    They are lines for people, or with ``FLOW_MODELS_LOG=json`` one JSON object each.
+
+    Raises:
+        FlowModelsError: if FLOW_MODELS_LOG is something else.
+    """
+    logging.basicConfig(level=logging.WARNING, handlers=[_handler()])
     logging.getLogger("flow_models").setLevel(logging.INFO)
     if verbose or os.environ.get(VERBOSE):
         return
@@ -25,6 +35,31 @@ def set_up(*, verbose: bool) -> None:
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
+
+
+def _handler() -> logging.Handler:
+    handler, wanted = logging.StreamHandler(), os.environ.get(LOG)
+    if wanted == "json":
+        from pythonjsonlogger.json import JsonFormatter
+
+        names = {"levelname": "level", "name": "logger"}
+        handler.setFormatter(JsonFormatter("%(levelname)s %(name)s %(message)s", rename_fields=names, timestamp="time"))
+        handler.addFilter(_add_ids)
+    elif wanted:
+        raise FlowModelsError(f"{LOG}={wanted}: is json, or not set")
+    else:
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    return handler
+
+
+def _add_ids(record: logging.LogRecord) -> bool:
+    """The ids of the flow's run and of MLflow's, as far as there are any; JSON has what a record has."""
+    if flow_run := os.environ.get(FLOW_RUN):
+        record.flow_run = flow_run
+    mlflow = sys.modules.get("mlflow")
+    if mlflow is not None and (run := mlflow.active_run()) is not None:
+        record.mlflow_run = run.info.run_id
+    return True
 
 
 def import_tensorflow() -> None:

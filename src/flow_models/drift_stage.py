@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flow_models.data.atomic import complete_file
 from flow_models.errors import FlowModelsError
-from flow_models.settings import DATA_CACHE, Settings
+from flow_models.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DRIFT_REPORT = Path("reports/drift")
 RESULT = DRIFT_REPORT / "drift.json"
 PAGE = DRIFT_REPORT / "drift.html"
-REFERENCES = DATA_CACHE / "references"
 _FEWEST = 20  # images on a side: with fewer, no comparison would find anything
 
 
@@ -52,7 +51,8 @@ def drift(settings: Settings) -> dict[str, Any]:
     """Compare the images of the source with those of the champion, in ``reports/drift/drift.json`` and ``.html``.
 
     The rate of false alarms is ``drift.level`` in all: half of it for the statistics of the data, half for the
-    model's alarms. With no champion, or one whose data are not on record, there is nothing to compare.
+    model's alarms. What was found is noted on the champion too. With no champion, or one whose data are not on record,
+    there is nothing to compare.
 
     Raises:
         FlowModelsError: if the application has no images, or the source or MLflow cannot be read.
@@ -62,6 +62,8 @@ def drift(settings: Settings) -> dict[str, Any]:
     from flow_models.data.manifest import read_manifest
     from flow_models.data_stages import NEWEST, describe_newest
     from flow_models.registry.promotion import CHALLENGER, CHAMPION
+    from flow_models.registry.tracking import connect
+    from flow_models.registry.watching import record_drift
 
     if isinstance(find_application(settings.application), VectorApplication):
         raise FlowModelsError(f"{settings.application}: learns from no images; drift is measured on images")
@@ -84,25 +86,9 @@ def drift(settings: Settings) -> dict[str, Any]:
         found |= _measured(settings, champion, sides, images=len(reference))
     with complete_file(RESULT) as unfinished:
         unfinished.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if champion is not None:
+        record_drift(connect(), settings.register_.name, champion, found)
     return found
-
-
-def last() -> dict[str, Any] | None:
-    """What :func:`drift` found last, in this clone; None if it never ran."""
-    try:
-        content: dict[str, Any] = json.loads(RESULT.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return content
-
-
-def brief() -> dict[str, Any]:
-    """When drift was measured last in this clone, on which images, and what was found; empty if it never was."""
-    found = last()
-    if found is None:
-        return {}
-    told = {name: found[name] for name in ("at", "images", "data", "reasons")}
-    return {"drift": told | {"reasons": found["reasons"] or ["none"]}}
 
 
 def compare(then: pd.DataFrame, now: pd.DataFrame, *, inliers: list[str]) -> Sides:
@@ -232,6 +218,6 @@ def _brief(version: Version) -> dict[str, Any]:
 
 def _reference(champion: Version) -> pd.DataFrame | None:
     from flow_models.registry import tracking
-    from flow_models.registry.trained_on import trained_on
+    from flow_models.registry.trained_on import REFERENCES, trained_on
 
     return trained_on(tracking.connect(), champion, kept=REFERENCES)

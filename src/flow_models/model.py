@@ -169,12 +169,23 @@ class FlowModel(tf.Module):
             raise FlowModelsError(
                 f"{folder}: a model of format {version}, but this version reads {FORMAT}; use the one that wrote it"
             )
-        if _digest(folder) != description["sha256"]:
+        try:
+            intact = _digest(folder) == description["sha256"]
+            made_of = {name: description[name] for name in ("architecture", "options", "base", "about")}
+            # As loops: where nothing is trained they cost nothing, and the graph stays small.
+            model = cls(**made_of, reversible=True)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FlowModelsError(
+                f"{folder}: {DESCRIPTION} describes no flow ({error!r}); fetch or train the model anew"
+            ) from error
+        if not intact:
             raise FlowModelsError(f"{folder}: the weights are damaged (their sha256 differs); fetch or train them anew")
-        # As loops: where nothing is trained they cost nothing, and the graph stays small.
-        made_of = {name: description[name] for name in ("architecture", "options", "base", "about")}
-        model = cls(**made_of, reversible=True)
-        model._checkpoint().read(str(folder / WEIGHTS)).assert_consumed()
+        try:
+            model._checkpoint().read(str(folder / WEIGHTS)).assert_consumed()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            raise FlowModelsError(
+                f"{folder}: the weights are not those of the flow in {DESCRIPTION}; fetch or train the model anew"
+            ) from error
         return model
 
     def _noise(

@@ -7,6 +7,7 @@ before training are in ``data_stages``.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from flow_models.registry.provenance import Provenance
     from flow_models.training import Outcome
     from flow_models.training.listeners import Listener
+
+logger = logging.getLogger(__name__)
 
 CHECKPOINTS = Path("checkpoints")
 TENSORBOARD = Path("tensorboard")
@@ -62,7 +65,9 @@ def train(settings: Settings) -> Outcome:
         lesson.digest, settings.data.augmentation, settings.model, settings.partition, settings.train, settings.seed
     )
     run, blueprint = CHECKPOINTS / settings.label / made_with, lesson.blueprint
-    compute = Compute(**replicas.share_json(asdict(choose_compute(settings.train, run=run))))
+    steps = settings.train.epochs * lesson.data.steps_per_epoch
+    compute = choose_compute(settings.train, blueprint.architecture, steps=steps, run=run)
+    compute = Compute(**replicas.share_json(asdict(compute)))
     reversible = choose_reversible(
         settings.train.reversible,
         blueprint.architecture,
@@ -150,6 +155,8 @@ def register(settings: Settings) -> Registered:
     with complete_file(settings.report_folder / runs.REGISTERED) as file:
         file.write_text(json.dumps(asdict(registered), indent=2) + "\n", encoding="utf-8")
     unfinished.finish(client, name, version)
+    ids = {"model": name, "version": version.number, "mlflow_run": version.run_id}
+    logger.info("%s version %d is %s", name, version.number, registered.alias, extra=ids)
     return registered
 
 
@@ -200,7 +207,7 @@ def _decide(settings: Settings, client: MlflowClient, version: Version, model: F
     )
     while True:
         champion, place = promotion.champion_and_place(client, name)
-        opponent = None if champion is None else meet(name, champion, challenger=version, frozen=frozen)
+        opponent = None if champion is None else meet(client, name, champion, challenger=version, frozen=frozen)
         decision = gate(metrics, replace(measured, champion=opponent), settings.register_)
         promotion.record_decision(client, name, version, decision)
         if not decision.passed or promotion.promote_after(client, name, version, after=place):

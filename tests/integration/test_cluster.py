@@ -21,7 +21,7 @@ from flow_models.data.shards import write_shards
 from flow_models.data.sources import open_source
 from flow_models.settings import CLUSTER_VARIABLE, load_settings
 from flows.cluster import running_cluster
-from flows.stage import PROJECT
+from flows.pipeline import PROJECT
 from tests.integration.s3_server import S3Server
 from tests.integration.servers import free_port, running
 from tests.unit.data.folders import write_images

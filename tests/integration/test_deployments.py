@@ -11,8 +11,9 @@ from uuid import UUID
 
 import pytest
 import yaml
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import VariableCreate, WorkPoolCreate
+from prefect.client.schemas.actions import VariableCreate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId
 from prefect.client.schemas.objects import FlowRun, WorkPool
 from prefect.events import Event
@@ -23,7 +24,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
 from tests.integration.conftest import Prefect
+from tests.integration.s3_server import S3Server
 from tests.integration.servers import running, wait_for
+from tests.integration.small_clone import python
 
 CLONE = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((CLONE / "deploy/work-pools").glob("*.json"))
@@ -31,17 +34,30 @@ TEMPLATES = sorted((CLONE / "deploy/work-pools").glob("*.json"))
 DEPLOYMENTS = {
     "retraining/retraining": ("local", "default", 1, [("0 2 * * *", False)]),
     "training/training": ("local", "default", 1, []),
-    "training/training-gpu": ("gpu", "gpu", 1, []),
+    "training/training-gpu": ("gpu", "gpu", None, []),
     "promotion/promotion": ("local", "default", 1, []),
     "scoring/scoring": ("local", "default", 4, []),
 }
 FLOW = """
+import os
 from pathlib import Path
 from prefect import flow, runtime
 
 @flow(name="training")
 def training(*, force: bool = False) -> None:
-    Path(runtime.deployment.name).touch()
+    environment = [os.environ.get(name, "") for name in ("MLFLOW_TRACKING_URI", "AWS_SECRET_ACCESS_KEY")]
+    Path(runtime.deployment.name).write_text(" ".join(environment))
+"""
+# With somebody else's numbers in the place of the champion's.
+SCORING = """
+import pandas as pd
+from flows import scoring
+def command(name, *arguments):
+    scores = pd.DataFrame({"key": ["a.png"], "score": [1.0]})
+    scores.to_parquet(arguments[arguments.index("--output") + 1])
+    return {"images": 100, "alarms": 60, "alarms_p_value": 1e-9, "outliers": 50, "unreadable": 0}
+scoring.command = command
+scoring.scoring(source="s3://images/today", output="s3://scores/today/a.parquet")
 """
 
 
@@ -51,7 +67,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(CLONE / "flows", folder / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "flows/training.py").write_text(FLOW)
-    shutil.copy(CLONE / "prefect.yaml", folder)
+    for name in ("prefect.yaml", "params.yaml", "dvc.yaml"):
+        shutil.copy(CLONE / name, folder)
     return folder
 
 
@@ -108,8 +125,8 @@ def test_a_deployment_has_its_place_and_limit_and_runs_by_night_only_when_that_i
     deployment = client.read_deployment_by_name(name)
     pool, queue, limit, schedules = DEPLOYMENTS[name]
     assert (deployment.work_pool_name, deployment.work_queue_name) == (pool, queue)
-    assert deployment.global_concurrency_limit is not None
-    assert deployment.global_concurrency_limit.limit == limit
+    found = deployment.global_concurrency_limit
+    assert (found.limit if found else None) == limit
     assert [(schedule.schedule.cron, schedule.active) for schedule in deployment.schedules] == schedules
 
 
@@ -118,8 +135,11 @@ def test_the_form_of_a_retraining_explains_and_bounds_its_parameters(deployed: N
     asked = deployment.parameter_openapi_schema["properties"]["least_share"]
     assert (asked["minimum"], asked["maximum"], asked["default"]) == (0, 1, 0.02)
     assert asked["description"].startswith("New, gone and changed images")
-    with pytest.raises(PrefectHTTPStatusError, match="least_share"):
-        client.create_flow_run_from_deployment(deployment.id, parameters={"least_share": 2})
+    applications = deployment.parameter_openapi_schema["properties"]["application"]
+    assert applications["enum"] == ["image_anomaly", "image_classification"]
+    for parameters in ({"least_share": 2}, {"application": "image_anomly"}):
+        with pytest.raises(PrefectHTTPStatusError, match=next(iter(parameters))):
+            client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
 
 
 def test_news_of_new_data_starts_a_retraining(
@@ -132,6 +152,19 @@ def test_news_of_new_data_starts_a_retraining(
 
     assert emitted.returncode == 0, emitted.stderr
     wait_for(lambda: len(runs_of(client, deployment)) > before)
+
+
+def test_a_scoring_with_more_alarms_than_promised_starts_one_too_and_leaves_its_table_in_a_bucket(
+    deployed: None, client: SyncPrefectClient, prefect_server: Prefect, project: Path, s3: S3Server
+) -> None:
+    s3.client.create_bucket(Bucket="scores")
+    deployment = client.read_deployment_by_name("retraining/retraining").id
+    before = len(runs_of(client, deployment))
+
+    python(SCORING, project, prefect_server)
+
+    wait_for(lambda: len(runs_of(client, deployment)) > before)
+    assert s3.client.head_object(Bucket="scores", Key="today/a.parquet")["ContentLength"]
 
 
 def test_a_run_whose_heartbeat_stops_is_scheduled_again_and_one_that_ended_is_not(
@@ -174,12 +207,26 @@ def send_heartbeat(client: SyncPrefectClient, run: FlowRun) -> None:
     client._client.post("/events", json=[event.model_dump(mode="json")])
 
 
-def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has(
+def keep_environment(client: SyncPrefectClient) -> None:
+    """Let the pool `gpu` take an address and a secret from the server, as docs/deploy.md says."""
+    client.create_variable(VariableCreate(name="mlflow_tracking_uri", value="http://mlflow:5000"))
+    Secret(value="hush").save("s3-secret-key")
+    template = json.loads(TEMPLATES[0].with_stem("process").read_text())
+    template["variables"]["properties"]["env"]["default"] = {
+        "MLFLOW_TRACKING_URI": "{{ prefect.variables.mlflow_tracking_uri }}",
+        "AWS_SECRET_ACCESS_KEY": "{{ prefect.blocks.secret.s3-secret-key }}",
+    }
+    client.update_work_pool("gpu", WorkPoolUpdate(base_job_template=template))
+
+
+def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has_and_the_environment_that_the_server_keeps(
     deployed: None, client: SyncPrefectClient, prefect_server: Prefect, project: Path, tmp_path: Path
 ) -> None:
     clone = tmp_path / "clone-on-the-gpu-machine"
     shutil.copytree(project, clone)
     client.create_variable(VariableCreate(name="gpu_folder", value=str(clone)))
+    with temporary_settings({PREFECT_API_URL: prefect_server.environment["PREFECT_API_URL"]}):
+        keep_environment(client)
     run = client.create_flow_run_from_deployment(client.read_deployment_by_name("training/training-gpu").id)
 
     def has_ended() -> bool:
@@ -191,5 +238,5 @@ def test_a_run_on_the_gpu_pool_finds_the_folder_that_its_worker_has(
 
     state = client.read_flow_run(run.id).state
     assert state.is_completed(), state.message
-    assert (clone / "training-gpu").exists()
+    assert (clone / "training-gpu").read_text() == "http://mlflow:5000 hush"
     assert not (project / "training-gpu").exists()

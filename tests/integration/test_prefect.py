@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, StateType, TaskRun
+from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -24,15 +23,6 @@ REFUSE = """
 import sys
 print("error: data/train/x.jpg: truncated; remove it", file=sys.stderr)
 sys.exit(2)
-"""
-TRAIN_LONG = """
-import os, pathlib, signal, sys, time
-def save(*_):
-    pathlib.Path("saved").touch()
-    sys.exit(1)
-signal.signal(signal.SIGTERM, save)
-pathlib.Path("pid").write_text(str(os.getpid()))
-time.sleep(300)
 """
 
 
@@ -65,14 +55,6 @@ def tasks_of(client: SyncPrefectClient, run: FlowRun) -> dict[str, TaskRun]:
     return {task.name: task for task in tasks if task.flow_run_id == run.id}
 
 
-def is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def test_a_deployed_training_completes_and_leaves_its_artifacts(
     prefect_worker: Prefect, client: SyncPrefectClient, project: Path
 ) -> None:
@@ -90,22 +72,6 @@ def test_a_deployed_training_completes_and_leaves_its_artifacts(
     assert json.loads(artifacts["image-anomaly-metrics"].data)[1] == {"metric": "auroc.ball", "value": 0.9}
     assert "tiny version 1** is champion" in artifacts["image-anomaly-report"].data
     assert (project / "dvc.lock").is_file()
-
-
-def test_a_cancelled_training_ends_its_stage_which_may_save(
-    prefect_worker: Prefect, client: SyncPrefectClient, project: Path
-) -> None:
-    (project / "train.py").write_text(TRAIN_LONG)
-    deploy(prefect_worker, project)
-    prefect_worker("deployment", "run", "training/training")
-    wait_for((project / "pid").exists)
-    run = client.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=1)[0]
-
-    prefect_worker("flow-run", "cancel", str(run.id))
-
-    wait_for(lambda: not is_running(int((project / "pid").read_text())))
-    assert (project / "saved").exists()
-    wait_for(lambda: client.read_flow_run(run.id).state_type is StateType.CANCELLED)
 
 
 def test_a_stage_that_refuses_its_input_fails_the_flow_with_its_line_and_is_not_retried(

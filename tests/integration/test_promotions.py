@@ -91,7 +91,9 @@ def test_of_twenty_that_passed_beside_the_same_champion_one_wins(server: str, na
 def test_twenty_promotions_by_hand_make_a_true_history_and_twenty_rollbacks_go_back_once(
     server: str, name: str
 ) -> None:
-    at_once(server, lambda client, number: promote(client, name, by=f"person {number}", version=number))
+    at_once(
+        server, lambda client, number: promote(client, name, by=f"person {number}", version=number, reason="a trial")
+    )
     changes = history.read(MlflowClient(server), name)
     assert sorted(change.version for change in changes) == list(range(1, 22))
     *_, before, last = (change.version for change in changes)

@@ -35,6 +35,8 @@ def test_images_that_are_as_they_were_have_not_drifted(watched: Project) -> None
     assert found["changes"] == {"added": 0, "removed": 0, "changed": 0, "share": 0.0}
     assert found["data"] == found["champion"]["data"]
     assert found["reasons"] == []
+    status = json.loads(watched.run("flow-models", "status", "--json").text.splitlines()[-1])
+    assert status["drift"] == {"at": found["at"], "images": found["images"], "data": found["data"], "reasons": ["none"]}
 
 
 def test_more_images_of_the_same_kind_are_new_but_no_drift(watched: Project, tmp_path: Path) -> None:

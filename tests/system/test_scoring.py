@@ -25,7 +25,7 @@ def test_a_folder_is_scored_by_the_champion_and_the_most_outlying_are_shown(
     assert run.state.is_completed(), run.state.message
     images = sum(count for name, count in IMAGES.items() if name.startswith("val/"))
     assert f"among {images} images, 0 unreadable" in str(run.state.message)
-    scores = pd.read_parquet(copy.folder / "reports/scores/scores.parquet")
+    scores = pd.read_parquet(copy.folder / f"reports/scores/{run.id}.parquet")
     assert len(scores) == images
     shown = json.loads(artifacts(client)["most-outlying"])
     assert [row["key"] for row in shown] == list(scores.sort_values("score", ascending=False, kind="stable")["key"][:5])

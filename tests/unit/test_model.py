@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,6 +106,26 @@ def test_what_is_no_model_is_refused(content: str | None, tmp_path: Path) -> Non
         (tmp_path / "model.json").write_text(content)
     with pytest.raises(FlowModelsError, match="not a flow model"):
         FlowModel.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sha256": None, "architecture": "butterfly"}, "describes no flow"),
+        ({"options": {"image_shape": [4, 4, 1]}}, "describes no flow"),
+        ({"options": "many"}, "describes no flow"),
+        ({"base": {"kind": "cube"}}, "describes no flow"),
+        ({"architecture": "realnvp", "options": {"features": 2, "layers": 1, "hidden": [2]}}, "not those of the flow"),
+    ],
+)
+def test_a_description_of_another_thing_is_refused(
+    model: FlowModel, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    model.save(tmp_path / "model")
+    file = tmp_path / "model/model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(FlowModelsError, match=message):
+        FlowModel.load(tmp_path / "model")
 
 
 def test_a_later_format_is_refused(model: FlowModel, tmp_path: Path) -> None:

@@ -19,12 +19,11 @@ from flow_models.applications.image_pictures import SCORE_NAMES, histograms, roc
 from flow_models.applications.image_report import measure_table
 from flow_models.applications.image_scores import ScoredImages, score_images
 from flow_models.applications.images import ImageApplication, class_numbers
-from flow_models.data.pipeline import class_counts
 from flow_models.data.shards import Index
 from flow_models.evaluation import classification
 from flow_models.evaluation.likelihood import bits_per_dim, dequantise, mean_and_standard_error
 from flow_models.report.page import Headline, Section, Table
-from flow_models.settings import SHARDS, Settings
+from flow_models.settings import Settings
 
 if TYPE_CHECKING:
     from flow_models.model import FlowModel
@@ -50,7 +49,7 @@ class ImageClassification(ImageApplication):
         Raises:
             FlowModelsError: if there is one class only.
         """
-        counts = class_counts(SHARDS, "train")
+        counts = index.splits["train"].classes
         labels = np.repeat(np.arange(len(counts)), list(counts.values()))
         base = class_base(settings, labels, classes=len(counts), width=int(np.prod(index.shape)))
         return {"base": base, "about": {"application": self.name, "classes": list(counts)}}

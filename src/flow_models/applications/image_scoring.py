@@ -23,6 +23,7 @@ from flow_models.data.parallel import ordered_map
 from flow_models.data.sources import Source, open_source
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.conformal import benjamini_hochberg, p_values
+from flow_models.evaluation.drift import decay
 from flow_models.evaluation.outlier_score import DEFAULT, SCORES, OutlierScore
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Scored:
         score: the name of the default score, which the p-values are of.
         alpha: the level.
         alarms: images with a p-value of at most α: of inliers, α of them are expected.
+        alarms_p_value: the chance of as many alarms or more among inliers (``evaluation.drift.decay``).
         outliers: images that Benjamini-Hochberg finds at level α: of these, at most α inliers are expected.
         smallest_p_value: the least that an image can have; ``calibration`` inliers give no less.
         output: the table.
@@ -70,6 +72,7 @@ class Scored:
     score: str
     alpha: float
     alarms: int
+    alarms_p_value: float
     outliers: int
     smallest_p_value: float
     calibration: int
@@ -108,12 +111,14 @@ def write_scores(model: FlowModel, score: OutlierScore, uri: str, output: Path, 
             _decide(undecided, unfinished, found)
         finally:
             undecided.unlink(missing_ok=True)
+    alarms = decay(p_values, promised=alpha, calibration_size=len(score.calibration), level=alpha)
     return Scored(
         images=len(p_values),
         unreadable=len(keys) - len(p_values),
         score=DEFAULT,
         alpha=alpha,
-        alarms=int((p_values <= alpha).sum()),
+        alarms=alarms.alarms,
+        alarms_p_value=alarms.p_value,
         outliers=int(found.sum()),
         smallest_p_value=score.smallest_p_value,
         calibration=len(score.calibration),

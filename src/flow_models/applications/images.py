@@ -86,9 +86,11 @@ class ImageApplication:
             FlowModelsError: if the shards are missing.
         """
         val, inliers = load_split(SHARDS, "val"), read_index(SHARDS).inliers
-        images = val.images[np.isin(val.classes, inliers)]
+        normal = np.isin(val.classes, inliers)
         noise = dequantise(np.zeros((1, *model.event_shape), np.uint8), seed=settings.seed)[0]
-        return FrozenSet(x=images, noise=noise, batch_size=settings.evaluate.batch_size)
+        return FrozenSet(
+            x=val.images[normal], noise=noise, keys=val.keys[normal], batch_size=settings.evaluate.batch_size
+        )
 
     def digests(self, settings: Settings) -> Digests:
         """What the model was made from."""

@@ -15,6 +15,7 @@ ARCHITECTURES: dict[str, Callable[..., FusedBijector]] = {
     "spline_coupling": spline_coupling,
 }
 
+CONVOLUTIONAL = ("glow",)  # the networks of the others are dense
 
 # Those whose steps can run as a loop that keeps no activations, and what one example's take otherwise, in bytes; the
 # others have few to keep.

@@ -107,15 +107,16 @@ class Cache:
             return content
 
     def path(self, sha256: str, download: Callable[[], bytes]) -> Path:
-        """A file with this content, checked when it was downloaded; it stays until others need the room.
+        """A file with this content, downloaded again if it is damaged; it stays until others need the room.
 
         Raises:
             FlowModelsError: if it cannot be kept.
         """
         path = self._path(sha256)
-        if path.is_file():
-            self.touch(path)
-            return path
+        with suppress(OSError):
+            if file_sha256(path) == sha256:
+                self.touch(path)
+                return path
         content = self.fetch(sha256, download)
         if not path.is_file():
             raise FlowModelsError(f"{self._folder}: no room for {len(content)} bytes; make some and run this again")
@@ -159,6 +160,12 @@ class Cache:
                     with suppress(OSError):
                         found.append((file.stat().st_mtime_ns, file.stat().st_size, file.path))
         return found
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's content, however large it is."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=4)

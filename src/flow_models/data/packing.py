@@ -16,6 +16,7 @@ from uuid import uuid4
 import tensorflow as tf
 
 from flow_models.data import images, pixels
+from flow_models.data.cache import file_sha256
 from flow_models.data.cluster import code_digest, require_same
 from flow_models.data.images import pillow_silenced
 from flow_models.data.kept_pixels import KeptPixels, Pixels
@@ -57,12 +58,14 @@ class PackedFile:
 
     Attributes:
         name: as planned.
+        count: of its images.
         sha256: of the file.
         size: in bytes.
         made_of: of :func:`made_of`.
     """
 
     name: str
+    count: int
     sha256: str
     size: int
     made_of: str
@@ -104,12 +107,6 @@ def stored_name(sha256: str) -> str:
     return f"{sha256}.tfrecord"
 
 
-def file_sha256(path: Path) -> str:
-    """Of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _write(packing: Packing, plan: FilePlan, path: Path) -> PackedFile:
     # A name of its own: a cluster may give a piece to a second worker while the first still writes.
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
@@ -127,7 +124,7 @@ def _write(packing: Packing, plan: FilePlan, path: Path) -> PackedFile:
         finally:
             with suppress(OSError):
                 unfinished.unlink(missing_ok=True)
-    return PackedFile(plan.name, sha256, size, made_of(plan, packing.shape))
+    return PackedFile(plan.name, len(plan.rows), sha256, size, made_of(plan, packing.shape))
 
 
 def _images(packing: Packing, rows: Sequence[Row]) -> Generator[Pixels, None, None]:

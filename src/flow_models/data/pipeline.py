@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from flow_models.data.augmentation import augment
-from flow_models.data.shards import Shape, local_files, read_index
+from flow_models.data.fetching import Fetch, fetched, fetcher
+from flow_models.data.packing import PackedFile
+from flow_models.data.shards import Index, Shape, read_index
 from flow_models.errors import FlowModelsError
 from flow_models.settings import AugmentationSettings
 
+Batch: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
 SHUFFLED_BYTES = 64 * 2**20  # of pixels shuffled together
 _FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "class", "key")}
 
@@ -44,27 +48,16 @@ def load_split(folder: Path, split: str) -> Split:
         FlowModelsError: if a shard is missing or damaged.
     """
     index = read_index(folder)
-    count = index.splits[split].count
-    images = np.empty((count, *index.shape), np.uint8)
+    part = index.splits[split]
+    images = np.empty((part.count, *index.shape), np.uint8)
     classes, keys = [], []
-    dataset = tf.data.TFRecordDataset([str(path) for path in local_files(folder, index, split).values()])
-    try:
-        for position, example in enumerate(dataset.map(_parse).as_numpy_iterator()):
+    with _readable(folder, index):
+        files = [str(path) for path in fetched(fetcher(folder, index), part.files)]
+        for position, example in enumerate(tf.data.TFRecordDataset(files).map(_parse).as_numpy_iterator()):
             images[position] = np.frombuffer(example["image"], np.uint8).reshape(index.shape)
             classes.append(example["class"].decode())
             keys.append(example["key"].decode())
-    except tf.errors.OpError as error:
-        raise FlowModelsError(f"{folder}: damaged ({error.message}); run `flow-models data shard` again") from None
     return Split(images, np.array(classes, np.str_), np.array(keys, np.str_))
-
-
-def class_counts(folder: Path, split: str) -> dict[str, int]:
-    """How many images each class folder has in a split, in the order of the folders' names."""
-    files = [str(path) for path in local_files(folder, read_index(folder), split).values()]
-    records = tf.data.TFRecordDataset(files).batch(1024)
-    names = records.map(lambda batch: tf.io.parse_example(batch, {"class": _FEATURES["class"]})["class"])
-    counts = Counter(name.decode() for batch in names.as_numpy_iterator() for name in batch)
-    return dict(sorted(counts.items()))
 
 
 def training_batches(
@@ -76,11 +69,12 @@ def training_batches(
     skip: int = 0,
     classes: Sequence[str] = (),
     augmentation: AugmentationSettings | None = None,
-) -> tf.data.Dataset[tf.Tensor]:
+) -> Iterator[Batch]:
     """One epoch of training images in an order that is a function of ``seed`` and ``epoch`` alone.
 
     Files are read interleaved and the images shuffled within 64 MB, on top of the hashed order in
     the files. TensorFlow's global seed has no say, so a resumed run sees what the first would have.
+    The first batch waits for the files that are read together, and for no other.
 
     Args:
         folder: of shards.
@@ -96,7 +90,7 @@ def training_batches(
         as one-hot rows ``(batch_size, len(classes))``, float32.
 
     Raises:
-        FlowModelsError: if there are fewer images than one batch.
+        FlowModelsError: if there are fewer images than one batch; in the iteration, if a shard is missing or damaged.
     """
     index = read_index(folder)
     train = index.splits["train"]
@@ -105,9 +99,10 @@ def training_batches(
             f"train.batch_size is {batch_size}, but {folder} has {train.count} images to train on; "
             f"use at most {train.count}"
         )
-    files = local_files(folder, index, "train")
-    order = sorted(files, key=lambda name: hashlib.sha256(f"{seed}:{epoch}:{name}".encode()).digest())
-    records = _interleaved([str(files[name]) for name in order])
+    order = sorted(train.files, key=lambda file: hashlib.sha256(f"{seed}:{epoch}:{file.name}".encode()).digest())
+    failures: list[FlowModelsError] = []
+    fetch = _remembering(fetcher(folder, index), failures)
+    records = _interleaved(fetched(fetch, order), len(order))
     shuffled = _shuffled(records, chunk=max(SHUFFLED_BYTES // prod(index.shape), batch_size), seed=(seed, epoch))
     batches = shuffled.skip(skip * batch_size).batch(batch_size, drop_remainder=True)
 
@@ -118,7 +113,8 @@ def training_batches(
             images = augment(images, augmentation, seed=own)
         return (images, _one_hot(records, classes)) if classes else images
 
-    return batches.enumerate(start=skip).map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    parsed = batches.enumerate(start=skip).map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    return _explained(parsed, folder, index, failures)
 
 
 def vector_batches(
@@ -144,10 +140,44 @@ def vector_batches(
     return tf.data.Dataset.from_tensor_slices(batches if len(batches) > 1 else batches[0])
 
 
-def _interleaved(files: Sequence[str]) -> tf.data.Dataset[tf.Tensor]:
-    return tf.data.Dataset.from_tensor_slices(list(files)).interleave(
-        tf.data.TFRecordDataset, cycle_length=8, block_length=16, num_parallel_calls=2, deterministic=True
-    )
+def _remembering(fetch: Fetch, failures: list[FlowModelsError]) -> Fetch:
+    """TensorFlow makes a text of an error that comes to it from Python: keep those that a user is meant to read."""
+
+    def remembered(file: PackedFile) -> Path:
+        try:
+            return fetch(file)
+        except FlowModelsError as error:
+            failures.append(error)
+            raise
+
+    return remembered
+
+
+def _explained(
+    batches: tf.data.Dataset[Batch], folder: Path, index: Index, failures: Sequence[FlowModelsError]
+) -> Iterator[Batch]:
+    with _readable(folder, index, failures):
+        yield from batches
+
+
+@contextmanager
+def _readable(folder: Path, index: Index, failures: Sequence[FlowModelsError] = ()) -> Iterator[None]:
+    """Say in one line what TensorFlow, or who fetched for it, found wrong with a file."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if failures:
+            raise failures[0] from None
+        # What was fetched is checked, and fetched again, when it is next asked for.
+        remedy = "run this again" if index.location else "run `flow-models data shard` again"
+        raise FlowModelsError(f"{folder}: damaged ({error.message}); {remedy}") from None
+
+
+def _interleaved(paths: Iterator[Path], count: int) -> tf.data.Dataset[tf.Tensor]:
+    # A quarter of the time that from_generator takes, and small sets have many epochs.
+    names = tf.data.Dataset.range(count).map(lambda _: tf.numpy_function(lambda: str(next(paths)), [], tf.string))
+    # In this thread: with threads of its own it would wait for many more files before the first record.
+    return names.interleave(tf.data.TFRecordDataset, cycle_length=8, block_length=16)
 
 
 def _shuffled(records: tf.data.Dataset[tf.Tensor], *, chunk: int, seed: tuple[int, int]) -> tf.data.Dataset[tf.Tensor]:

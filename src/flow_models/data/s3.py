@@ -116,19 +116,15 @@ class S3Source:
         Raises:
             FlowModelsError: if S3 does not take it.
         """
-        name, size = self._prefix + inside(key), path.stat().st_size
-        for attempt in range(1, ATTEMPTS + 1):
-            if self.holds(key, size):
-                return
-            try:
-                with path.open("rb") as file:
-                    self._client.upload_fileobj(file, self._bucket, name, ExtraArgs=self._who_pays)
-            except (ClientError, BotoCoreError, ResponseParserError) as error:
-                if attempt == ATTEMPTS or not self._passes(error, attempt):
-                    self._refuse(error, needs="s3:PutObject")
-                _wait(attempt)
-            else:
-                return
+        self._upload(key, path, stored=lambda: self.holds(key, path.stat().st_size))
+
+    def replace(self, key: str, path: Path) -> None:
+        """Store a file under a key, in the place of what may be there.
+
+        Raises:
+            FlowModelsError: if S3 does not take it.
+        """
+        self._upload(key, path, stored=lambda: False)
 
     def holds(self, key: str, size: int) -> bool:
         """Whether there is such a file of this size.
@@ -148,6 +144,22 @@ class S3Source:
             self._refuse(error)
         self._answered = True
         return found["ContentLength"] == size
+
+    def _upload(self, key: str, path: Path, *, stored: Callable[[], bool]) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            if stored():
+                return
+            try:
+                with path.open("rb") as file:
+                    self._client.upload_fileobj(
+                        file, self._bucket, self._prefix + inside(key), ExtraArgs=self._who_pays
+                    )
+            except (ClientError, BotoCoreError, ResponseParserError) as error:
+                if attempt == ATTEMPTS or not self._passes(error, attempt):
+                    self._refuse(error, needs="s3:PutObject")
+                _wait(attempt)
+            else:
+                return
 
     def _download(self, request: Any, sha256: str | None) -> Content:
         # boto3 repeats a failed request, but not an answer that breaks off midway.

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -19,33 +19,33 @@ import pandas as pd
 from tqdm import tqdm
 
 from flow_models.data.atomic import complete_folder
-from flow_models.data.cache import Cache
+from flow_models.data.cache import file_sha256
 from flow_models.data.cluster import Workers
-from flow_models.data.errors import UnreadableError
 from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.manifest import manifest_digest
-from flow_models.data.packing import PackedFile, Packing, file_sha256, made_of, pack, packing_code, stored_name
-from flow_models.data.parallel import ordered_map
+from flow_models.data.packing import PackedFile, Packing, made_of, pack, packing_code, stored_name
 from flow_models.data.planning import FilePlan, plan_files
-from flow_models.data.sources import Source, open_source
+from flow_models.data.sources import Source
 from flow_models.errors import FlowModelsError
-from flow_models.settings import DATA_CACHE
 
 if TYPE_CHECKING:
     from flow_models.data.s3 import S3Source
 
 Shape = tuple[int, int, int]
 INDEX = "index.json"
-_FETCHED = DATA_CACHE / "shards"
-_FETCHED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """One split: how many images, and the files that hold them, in order."""
+    """One split: how many images of each class folder, sorted, and the files that hold them, in order."""
 
-    count: int
+    classes: dict[str, int]
     files: list[PackedFile]
+
+    @property
+    def count(self) -> int:
+        """Of all images."""
+        return sum(self.classes.values())
 
 
 @dataclass(frozen=True)
@@ -128,8 +128,7 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
         packing = Packing(source, kept, shape, unfinished.absolute(), store, shown=shown, code=packing_code())
         packed = _packed(packing, plans, _Unchanged(folder, packing), workers or Workers())
         splits = {
-            split: SplitFiles(sum(len(plan.rows) for plan in files), [next(packed) for _ in files])
-            for split, files in plans.items()
+            split: SplitFiles(_class_counts(files), [next(packed) for _ in files]) for split, files in plans.items()
         }
         index = Index(_digest(shape, splits), manifest_digest(manifest), shape, classes, normal, splits)
         if store:
@@ -148,7 +147,7 @@ def read_index(folder: Path) -> Index:
     try:
         content = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         splits = {
-            name: SplitFiles(split["count"], [PackedFile(**file) for file in split["files"]])
+            name: SplitFiles(split["classes"], [PackedFile(**file) for file in split["files"]])
             for name, split in content.pop("splits").items()
         }
         index = Index(**content | {"shape": tuple(content["shape"]), "splits": splits})
@@ -161,38 +160,6 @@ def read_index(folder: Path) -> Index:
             if not path.is_file():
                 raise FlowModelsError(f"{path}: missing; run `flow-models data shard` again")
     return index
-
-
-def local_files(folder: Path, index: Index, split: str) -> dict[str, Path]:
-    """The files of a split by their names, in order; those in S3 are brought to ``.cache/data/shards`` first.
-
-    That cache holds twice what the shards take, least recently used out first.
-
-    Raises:
-        FlowModelsError: if a file is gone from S3, or there is no room for it.
-    """
-    files = index.splits[split].files
-    if index.location is None:
-        return {file.name: folder / file.name for file in files}
-    store = open_source(index.location, connections=_FETCHED_AT_ONCE, requester_pays=index.requester_pays)
-    cache = Cache(_FETCHED, limit=2 * index.bytes)
-
-    def fetch(file: PackedFile) -> Path:
-        return cache.path(file.sha256, lambda: _download(store, file.sha256))
-
-    paths = ordered_map(fetch, files, threads=_FETCHED_AT_ONCE, title="", progress=False)
-    return dict(zip([file.name for file in files], paths, strict=True))
-
-
-def _download(store: Source, sha256: str) -> bytes:
-    name = stored_name(sha256)
-    try:
-        content = store.read(name, sha256=sha256).data
-    except UnreadableError as error:
-        raise FlowModelsError(f"{store.uri}/{name}: {error}; run `flow-models data shard` again") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise FlowModelsError(f"{store.uri}/{name}: another content; remove it and run `flow-models data shard` again")
-    return content
 
 
 def link(file: str | Path, other: str | Path) -> None:
@@ -245,6 +212,10 @@ def _packed(
             plan, old = asked.popleft()
             yield old or files[0]
             bar.update(len(plan.rows))
+
+
+def _class_counts(plans: Sequence[FilePlan]) -> dict[str, int]:
+    return dict(sorted(Counter(row.class_ for plan in plans for row in plan.rows).items()))
 
 
 def _digest(shape: Shape, splits: Mapping[str, SplitFiles]) -> str:

@@ -18,7 +18,8 @@ from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.estimators.fitting import Fitted, Recipe
 from flow_models.estimators.members import Member
-from flow_models.estimators.units import Bounds, Units
+from flow_models.estimators.support import Support
+from flow_models.estimators.units import Units
 
 FORMAT = 3
 DESCRIPTION = "estimator.json"
@@ -47,7 +48,8 @@ class FlowEstimator(BaseEstimator):
 
     Args:
         support: lower and upper bound of each column, such as ``[(0, None), (0, 1), (None, None)]``, or one pair for
-            all; no density lies outside. None: no bounds.
+            all; no density lies outside. "auto": 0 and 1, of columns that crowd there, see ``seen_bounds``. None: no
+            bounds.
         layers: couplings of each flow; None: by the number of rows, see ``Recipe.of``.
         hidden: units of each hidden layer of the coupling networks; None: by the number of rows.
         n_estimators: flows whose densities are averaged; None: more when rows are few.
@@ -66,7 +68,7 @@ class FlowEstimator(BaseEstimator):
     def __init__(
         self,
         *,
-        support: Bounds | Sequence[Bounds] | None = None,
+        support: Support = None,
         layers: int | None = None,
         hidden: int | None = None,
         n_estimators: int | None = None,
@@ -153,9 +155,12 @@ class FlowEstimator(BaseEstimator):
     def _recall(self, content: dict[str, Any]) -> None:
         """Take back what ``_learned`` gave."""
 
-    def _rows(self, x: Any, *, fitting: bool = False) -> NDArray[Any]:
-        """Rows as an array of numbers, with scikit-learn's own messages if they are not what they must be."""
-        options: dict[str, Any] = {"ensure_min_samples": 2} if fitting else {}
+    def _rows(self, x: Any, *, fitting: bool = False, fewest: int = 2) -> NDArray[Any]:
+        """Rows as an array of numbers, with scikit-learn's own messages if they are not what they must be.
+
+        To fit there must be at least ``fewest``.
+        """
+        options: dict[str, Any] = {"ensure_min_samples": fewest} if fitting else {}
         if not fitting:
             check_is_fitted(self)
         rows: NDArray[Any] = validate_data(self, x, reset=fitting, dtype=[np.float64, np.float32], **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -68,7 +69,7 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         of_class = np.eye(len(self.classes_), dtype=np.float32)[codes]
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-            return units.to_flow(units.noisy(rows[which], rng))[0], of_class[which]
+            return units.to_flow(rows[which], rng)[0], of_class[which]
 
         fitted = fit(
             take,
@@ -123,6 +124,7 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
             ValueError: if there is no such class.
         """
         check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = self._seed_of(random_state)
         if label is None:
             codes = check_random_state(seed).choice(len(self.classes_), n_samples, p=self.class_prior_)
@@ -133,8 +135,8 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
                     f"label: there is no class {label!r}; known: {', '.join(map(repr, self.classes_.tolist()))}"
                 )
             codes = np.repeat(known, n_samples)
-        context = np.eye(len(self.classes_), dtype=np.float32)[codes]
-        v = ensemble_sample(self.members_, n_samples, self.units_.columns, seed=seed, context=context)
+        classes = np.eye(len(self.classes_), dtype=np.float32)
+        v = ensemble_sample(self.members_, n_samples, self.units_.columns, seed=seed, context=classes, of=codes)
         return self.units_.from_flow(v)
 
     def _learned(self) -> dict[str, Any]:

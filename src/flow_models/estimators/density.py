@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from flow_models.estimators.base import FlowEstimator, numbered, varying, weighty
@@ -29,7 +31,10 @@ class DensityCore(FlowEstimator):
     """
 
     def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803 - scikit-learn's name
-        """``log p(x)`` in nats, in the units of the columns, ``(n,)``; -inf outside the support."""
+        """``log p(x)`` in nats, in the units of the columns, ``(n,)``; -inf outside the support.
+
+        In a column with atoms, see ``Units``, what counts of a value that is one is its probability.
+        """
         return self._log_density(self._rows(X))
 
     def _log_density(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -48,7 +53,7 @@ class DensityCore(FlowEstimator):
         units = self.units_
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-            return (units.to_flow(units.noisy(rows[which], rng))[0],)
+            return (units.to_flow(rows[which], rng)[0],)
 
         fitted = fit(
             take,
@@ -159,8 +164,7 @@ class FlowDensity(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixi
     ) -> NDArray[np.float64]:
         """Draw rows ``(n_samples, p)``; the same for the same seed, that of the fit by default."""
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1; got {n_samples}")
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = self._seed_of(random_state)
         v = ensemble_sample(self._densities, n_samples, self.units_.columns, seed=seed, shares=self._shares)
         return self.units_.from_flow(v)

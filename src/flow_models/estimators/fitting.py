@@ -223,13 +223,19 @@ def _fit_member(
         holdout=_alone(take(measured, rng)),
         first=_alone(first),
     )
-    with compiled.training(settings, seed=own_seed) as stepper, TemporaryDirectory() as folder:
+    training = compiled.training(settings, steps=recipe.steps, runs=recipe.members, seed=own_seed)
+    with training as stepper, TemporaryDirectory() as folder:
         if classes:
             compiled.model.initialise(*first)
             compiled.model.base.start_at(compiled.model.encode(centroids(*known)))
         try:
             outcome = train_with(
-                stepper, data, settings, folder=Path(folder) / "model", checkpoints=Path(folder) / "checkpoints"
+                stepper,
+                data,
+                settings,
+                folder=Path(folder) / "model",
+                checkpoints=Path(folder) / "checkpoints",
+                title=f"flow {seed[1] + 1} of {recipe.members}",
             )
         except InterruptedTrainingError:
             raise KeyboardInterrupt from None  # the checkpoint goes with the folder: there is none to continue from

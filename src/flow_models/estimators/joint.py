@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from flow_models.estimators.simulations import Array, Simulated
-from flow_models.estimators.units import Bounds
+from flow_models.estimators.support import Bounds
 
 FAR = 1e30  # on the real line, from which on a bounded variable stays at its bound
 ALIKE = 1e-6
@@ -44,17 +44,10 @@ def draw_pairs(joint: Any, observed: Sequence[Any], number: int, *, seed: int) -
         )
     # One part alone keeps its shape, which may be that of a set or a series.
     parameters, observations = _table(drawn, hidden, number), _table(drawn, observed, number)
-    good = np.isfinite(parameters).all(axis=1) & np.isfinite(observations).all(axis=1)
+    names = [name for part in hidden for name in _columns(part, drawn[part])]
     if len(observed) == 1 and drawn[observed[0]].ndim > 1:
         observations = drawn[observed[0]]
-    if good.sum() < 2:  # noqa: PLR2004 - of one nothing can be learned
-        raise ValueError(f"{number - good.sum()} of {number} draws of the joint distribution are not finite")
-    failed = int((~good).sum())
-    names = [name for part in hidden for name in _columns(part, drawn[part])]
-    example = "a value is not finite" if failed else None
-    return Simulated(
-        parameters=parameters[good], observations=observations[good], failed=failed, example=example
-    ), names
+    return Simulated.of(parameters, observations), names
 
 
 def prior_support(joint: Any, observed: Sequence[Any]) -> list[Bounds]:

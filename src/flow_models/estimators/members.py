@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from flow_models.model import DESCRIPTION, FlowModel
 from flow_models.seeds import seed_of
 from flow_models.settings import TrainSettings
+from flow_models.training.precision import compute_of_vectors
 from flow_models.training.step import Stepper
 
 AT_ONCE = 2**15  # rows; the couplings' networks hold some hundreds of numbers for each
@@ -53,15 +54,19 @@ class Machine:
             yield self.model
 
     @contextmanager
-    def training(self, settings: TrainSettings, *, seed: int) -> Iterator[Stepper]:
-        """A stepper at its start, the networks' weights drawn by ``seed``; only the orders of elements are shared."""
+    def training(self, settings: TrainSettings, *, steps: int, runs: int, seed: int) -> Iterator[Stepper]:
+        """A stepper at its start, the networks' weights drawn by ``seed``; only the orders of elements are shared.
+
+        ``runs`` of so many ``steps`` at most are to come, by which it is decided what compiles a step.
+        """
         options = {**self._made_of["options"], "seed": seed}
         fresh = FlowModel(**{**self._made_of, "options": options})
-        kind = (settings.clip_norm, settings.weight_decay, settings.averaging)
+        xla = compute_of_vectors(settings, steps=steps, runs=runs).xla
+        kind = (settings.clip_norm, settings.weight_decay, settings.averaging, xla)
         with self.holding([each.numpy() for each in fresh.variables]):
             self._held = None
             if kind not in self._steppers:
-                self._steppers[kind] = Stepper(self.model, settings, seed=0)
+                self._steppers[kind] = Stepper(self.model, settings, seed=0, xla=xla)
             stepper = self._steppers[kind]
             stepper.restart()
             yield stepper
@@ -110,23 +115,32 @@ class Member:
         """Rows from latents, ``(n, p)``."""
         return self._apply("decode", z, None)
 
-    def sample(self, number: int, *, seed: int, context: Rows | None = None) -> NDArray[np.float64]:
-        """Draw ``(number, p)``, one for each row of the context if there is one."""
+    def sample(
+        self, number: int, *, seed: int, context: Rows | None = None, of: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Draw ``(number, p)``, each at the row of the context that ``of``, ``(number,)``, names, if there is one."""
         with machine(self.key).holding(self.weights) as model:
             parts = []
             for part, start in enumerate(range(0, number, AT_ONCE)):
                 stop = min(start + AT_ONCE, number)
                 own = seed_of(seed, part)
-                rows = None if context is None else context[start:stop]
+                rows = None if context is None or of is None else context[of[start:stop]]
                 parts.append(np.asarray(model.sample(stop - start, context=rows, seed=own), np.float64))
         return np.concatenate(parts) if parts else np.empty((0, model.dimensions))
 
-    def sample_alike(self, number: int, *, seed: int, context: Rows) -> NDArray[np.float64]:
-        """Draw ``(n, number, p)``, as many at each row of the context, all from the same latents."""
+    def sample_alike(self, number: int, *, seed: int, context: Rows) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Draw ``(n, number, p)``, as many at each row of the context, all from the same latents.
+
+        By parts, for of many rows they would not fit into memory: which rows, and their draws.
+        """
         width = json.loads(self.key)["options"]["features"]
         noise = np.random.default_rng(seed).standard_normal((number, width)).astype(np.float32)
-        latents, rows = np.tile(noise, (len(context), 1)), np.repeat(context, number, axis=0)
-        return self._apply("decode", latents, rows).reshape(len(context), number, width)
+        at_once = max(1, AT_ONCE // number)
+        for start in range(0, len(context), at_once):
+            part = slice(start, start + at_once)
+            rows = np.repeat(context[part], number, axis=0)
+            latents = np.tile(noise, (len(rows) // number, 1))
+            yield part, self._apply("decode", latents, rows).reshape(-1, number, width)
 
     def save(self, folder: Path) -> None:
         """As ``FlowModel.save`` writes it."""
@@ -161,8 +175,10 @@ class Density(Protocol):
     def log_prob(self, v: Rows, context: Rows | None = None) -> NDArray[np.float64]:
         """``log p(v)``, or given the context, in nats, ``(n,)``."""
 
-    def sample(self, number: int, *, seed: int, context: Rows | None = None) -> NDArray[np.float64]:
-        """Draw ``(number, p)``, one for each row of the context if there is one."""
+    def sample(
+        self, number: int, *, seed: int, context: Rows | None = None, of: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float64]:
+        """Draw ``(number, p)``, each at the row of the context that ``of``, ``(number,)``, names, if there is one."""
 
 
 def ensemble_log_prob(
@@ -181,14 +197,18 @@ def ensemble_sample(
     *,
     seed: int,
     context: Rows | None = None,
+    of: NDArray[np.int64] | None = None,
     shares: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
-    """Draw ``(number, width)`` from the mean of the members' densities: each row from a member by lot."""
+    """Draw ``(number, width)`` from the mean of the members' densities: each row from a member by lot.
+
+    Given a context, each is drawn at the row of it that ``of``, ``(number,)``, names.
+    """
     own = np.random.default_rng(seed).choice(len(members), size=number, p=shares)
     drawn = np.empty((number, width))
     for index, member in enumerate(members):
         which = np.flatnonzero(own == index)
         if len(which):
-            rows = member.sample(len(which), seed=seed + index, context=None if context is None else context[which])
-            drawn[which] = rows
+            rows = None if of is None else of[which]
+            drawn[which] = member.sample(len(which), seed=seed + index, context=context, of=rows)
     return drawn

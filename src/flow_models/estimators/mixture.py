@@ -78,7 +78,7 @@ class Mixture:
             each[:, index] = np.log(share) - 0.5 * (z**2).sum(axis=0) - volume - 0.5 * len(mean) * _LOG_2_PI
         return np.asarray(logsumexp(each, axis=1))
 
-    def sample(self, number: int, *, seed: int, context: object = None) -> Array:  # noqa: ARG002
+    def sample(self, number: int, *, seed: int, context: object = None, of: object = None) -> Array:  # noqa: ARG002
         """Draw ``(number, p)``."""
         rng = np.random.default_rng(seed)
         which = rng.choice(len(self.shares), number, p=self.shares / self.shares.sum())

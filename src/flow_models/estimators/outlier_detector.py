@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -10,11 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
 
 from flow_models.estimators.density import DensityCore
-from flow_models.estimators.units import Bounds
+from flow_models.estimators.support import Support
 from flow_models.evaluation.conformal import p_values
 
 LEVEL = 0.05  # of p-values below which a row is an outlier when the share of outliers is not given
 MOST_CALIBRATED = 10_000
+FEWEST_TRAINED = 2  # rows: one alone does not vary
 
 
 class FlowOutlierDetector(OutlierMixin, DensityCore):
@@ -40,7 +40,7 @@ class FlowOutlierDetector(OutlierMixin, DensityCore):
         *,
         contamination: float | Literal["auto"] = "auto",
         calibration_fraction: float = 0.2,
-        support: Bounds | Sequence[Bounds] | None = None,
+        support: Support = None,
         layers: int | None = None,
         hidden: int | None = None,
         n_estimators: int | None = None,
@@ -72,10 +72,10 @@ class FlowOutlierDetector(OutlierMixin, DensityCore):
             raise ValueError(f"contamination must lie in (0, 0.5] or be 'auto'; got {self.contamination!r}")
         if not 0 < self.calibration_fraction < 1:
             raise ValueError(f"calibration_fraction must lie in (0, 1); got {self.calibration_fraction!r}")
-        rows = self._rows(X, fitting=True)
+        rows = self._rows(X, fitting=True, fewest=FEWEST_TRAINED + 1)
         self.seed_ = self._new_seed()
         order = np.random.default_rng([self.seed_, len(rows)]).permutation(len(rows))
-        kept = min(max(1, round(self.calibration_fraction * len(rows))), len(rows) - 1, MOST_CALIBRATED)
+        kept = min(max(1, round(self.calibration_fraction * len(rows))), len(rows) - FEWEST_TRAINED, MOST_CALIBRATED)
         self._fit_density(rows[np.sort(order[kept:])])
         self.calibration_scores_ = self._log_density(rows[order[:kept]])
         if self.contamination == "auto":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from flow_models.estimators.base import FlowEstimator, varying
@@ -19,8 +20,9 @@ from flow_models.estimators.inference_data import inference_data
 from flow_models.estimators.joint import draw_pairs, prior_support
 from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
 from flow_models.estimators.observations import KINDS, Kind, Observations
-from flow_models.estimators.simulations import DrawPrior, Simulate, simulate_pairs, tell_of_failures
-from flow_models.estimators.units import Bounds, Units
+from flow_models.estimators.simulations import FEWEST, DrawPrior, Simulate, simulate_pairs, tell_of_losses
+from flow_models.estimators.support import Support
+from flow_models.estimators.units import Units
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -56,7 +58,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         self,
         *,
         observation: Kind = "vector",
-        support: Bounds | Sequence[Bounds] | None = None,
+        support: Support = None,
         layers: int | None = None,
         hidden: int | None = None,
         n_estimators: int | None = None,
@@ -99,9 +101,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         self._fit_pairs(observed, parameters.reshape(len(parameters), -1).astype(np.float64), self.support)
         return self
 
-    def _fit_pairs(
-        self, observed: NDArray[Any], theta: NDArray[np.float64], support: Bounds | Sequence[Bounds] | None
-    ) -> None:
+    def _fit_pairs(self, observed: NDArray[Any], theta: NDArray[np.float64], support: Support) -> None:
         """Learn units and flows from observations ``(n, ...)`` and parameters ``(n, p)``."""
         self.seed_ = self._new_seed()
         self.units_ = units = Units.of(theta, support, seed=self.seed_)
@@ -109,7 +109,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         width = varying(units)
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
-            v = units.to_flow(units.noisy(theta[which], rng))[0]
+            v = units.to_flow(theta[which], rng)[0]
             return v, context.context(observed[which])
 
         self._keep(
@@ -127,7 +127,11 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
     def fit_simulator(
         self, simulate: Simulate, draw_prior: DrawPrior, num_simulations: int, *, n_jobs: int | None = None
     ) -> Self:
-        """Draw from the prior, simulate in ``n_jobs`` processes and fit; failed simulations are counted and left out.
+        """Draw from the prior, simulate in ``n_jobs`` processes and fit.
+
+        A simulation that raises an error or whose process is killed runs once more, alone. Those that fail again are
+        left out, as are those that are not finite: a warning and ``failed_simulations_`` and
+        ``nonfinite_simulations_`` say how many.
 
         Args:
             simulate: ``simulate(parameters, rng)`` gives observations ``(n, m)``, or ``(n, k, m)``, of parameters
@@ -136,9 +140,10 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             num_simulations: how many.
             n_jobs: processes, as joblib counts them; None for this one alone.
         """
+        check_scalar(num_simulations, "num_simulations", Integral, min_val=FEWEST)
         simulated = simulate_pairs(simulate, draw_prior, num_simulations, seed=self._new_seed(), n_jobs=n_jobs)
-        tell_of_failures(simulated)
-        self.failed_simulations_ = simulated.failed
+        tell_of_losses(simulated)
+        self.failed_simulations_, self.nonfinite_simulations_ = simulated.failed, simulated.nonfinite
         return self.fit(simulated.observations, simulated.parameters)
 
     def fit_distribution(self, joint: Any, *, observed: Sequence[Any], num_simulations: int) -> Self:
@@ -156,9 +161,10 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         Raises:
             ValueError: if there is no such part, or nothing is left to infer.
         """
+        check_scalar(num_simulations, "num_simulations", Integral, min_val=FEWEST)
         simulated, names = draw_pairs(joint, observed, num_simulations, seed=self._new_seed())
-        tell_of_failures(simulated)
-        self.failed_simulations_ = simulated.failed
+        tell_of_losses(simulated)
+        self.failed_simulations_, self.nonfinite_simulations_ = simulated.failed, simulated.nonfinite
         support = prior_support(joint, observed) if self.support is None else self.support
         self.one_parameter_, self.parameter_names_ = False, names
         x = simulated.observations
@@ -178,34 +184,54 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         Returns:
             ``(num_samples, p)`` for x of ``(m,)``; ``(k, num_samples, p)`` for ``(k, m)``.
         """
+        check_scalar(num_samples, "num_samples", Integral, min_val=1)
         rows, one = self._observations(x)
-        context = np.repeat(self.observations_.context(rows), num_samples, axis=0)
+        self._warn_of_unseen(rows)
         v = ensemble_sample(
-            self.members_, len(context), self.units_.columns, seed=self._seed_of(random_state), context=context
+            self.members_,
+            len(rows) * num_samples,
+            self.units_.columns,
+            seed=self._seed_of(random_state),
+            context=self.observations_.context(rows),
+            of=np.repeat(np.arange(len(rows)), num_samples),
         )
         samples = self.units_.from_flow(v).reshape(len(rows), num_samples, -1)
         return samples[0] if one else samples
 
     def log_prob(self, x: ArrayLike, Y: ArrayLike) -> NDArray[np.float64]:  # noqa: N803 - parameters, by row
-        """``log p(Y | x)`` in nats, ``(n,)``, of parameters ``(n, p)`` at one observation ``(m,)`` or at ``(n, m)``."""
+        """``log p(Y | x)`` in nats, ``(n,)``, of parameters ``(n, p)`` at one observation ``(m,)`` or at ``(n, m)``.
+
+        Of a single parameter Y may be ``(n,)``. Warns of an observation outside of anything seen in training.
+
+        Raises:
+            ValueError: if Y has another width, or another number of rows than there are observations.
+        """
         rows, _ = self._observations(x)
+        self._warn_of_unseen(rows)
         theta = np.asarray(check_array(Y, dtype=np.float64, ensure_2d=False))
-        theta = theta.reshape(-1, len(self.units_.varies))
+        width = len(self.units_.varies)
+        if theta.shape[1:] != (width,) and not (theta.ndim == 1 and width == 1):
+            raise ValueError(f"parameters have shape {theta.shape}; FlowPosterior was fitted to {('n', width)}")
+        theta = theta.reshape(-1, width)
         if len(rows) not in (1, len(theta)):
             raise ValueError(f"{len(rows)} observations and {len(theta)} parameters do not belong together")
         return self._log_density(rows, theta)
 
     def predict(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
-        """The posterior mean at each observation ``(n, m)``: ``(n, p)``, or ``(n,)`` if fitted to ``(n,)``."""
+        """The posterior mean at each observation ``(n, m)``: ``(n, p)``, or ``(n,)`` if fitted to ``(n,)``.
+
+        Warns of an observation outside of anything seen in training.
+        """
         rows = self._rows(X)
+        self._warn_of_unseen(rows)
         context = self.observations_.context(rows)
         # The same draws for every observation: a row's mean then depends on no other row.
         means = np.zeros((len(rows), len(self.units_.varies)))
         each = -(-MEAN_OF // len(self.members_))
         for index, member in enumerate(self.members_):
-            v = member.sample_alike(each, seed=self.seed_ + index, context=context)
-            samples = self.units_.from_flow(v.reshape(-1, v.shape[-1]), snap=False).reshape(len(rows), each, -1)
-            means += samples.mean(axis=1) / len(self.members_)
+            for part, v in member.sample_alike(each, seed=self.seed_ + index, context=context):
+                samples = self.units_.from_flow(v.reshape(-1, v.shape[-1]), snap=False).reshape(len(v), each, -1)
+                means[part] += samples.mean(axis=1) / len(self.members_)
         return means[:, 0] if self.one_parameter_ else means
 
     def to_inference_data(
@@ -232,7 +258,14 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         )
 
     def calibrate(
-        self, simulate: Simulate, draw_prior: DrawPrior, n: int = 300, *, draws: int = 200, seed: int = 0
+        self,
+        simulate: Simulate,
+        draw_prior: DrawPrior,
+        n: int = 300,
+        *,
+        draws: int = 200,
+        seed: int = 0,
+        n_jobs: int | None = None,
     ) -> dict[str, Any]:
         """Is the posterior right? Rank, coverage and region tests over n fresh simulations whose truth is known.
 
@@ -242,6 +275,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             n: simulations.
             draws: posterior samples at each.
             seed: of all; another one than that of the training.
+            n_jobs: processes that simulate, as joblib counts them; None for this one alone.
 
         Returns:
             ``coverage_error``, ``sbc`` (which parameters leave the simultaneous 95 % band), ``hpd_p_value``,
@@ -251,8 +285,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
             FlowModelsError: if the packages of the pipeline are not installed.
         """
         check_is_fitted(self)
-        simulated = simulate_pairs(simulate, draw_prior, n, seed=seed)
-        tell_of_failures(simulated)
+        check_scalar(n, "n", Integral, min_val=FEWEST)
+        simulated = simulate_pairs(simulate, draw_prior, n, seed=seed, n_jobs=n_jobs)
+        tell_of_losses(simulated)
         return calibration_of(self, simulated, draws=draws, seed=seed)
 
     def calibrate_distribution(
@@ -260,8 +295,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
     ) -> dict[str, Any]:
         """As ``calibrate``, over n draws of the ``JointDistribution`` that ``fit_distribution`` was given."""
         check_is_fitted(self)
+        check_scalar(n, "n", Integral, min_val=FEWEST)
         simulated, _ = draw_pairs(joint, observed, n, seed=seed)
-        tell_of_failures(simulated)
+        tell_of_losses(simulated)
         return calibration_of(self, simulated, draws=draws, seed=seed)
 
     def __sklearn_tags__(self) -> Tags:
@@ -271,19 +307,21 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
         return tags
 
     def _observations(self, x: ArrayLike) -> tuple[NDArray[Any], bool]:
-        """As rows, and whether it was one; with a warning if some lie outside of what was seen in training."""
+        """As rows, and whether it was one."""
         check_is_fitted(self)
         one = np.ndim(x) == len(self.observations_.shape)
         rows = self._rows(np.asarray(x)[None] if one else x)
+        return rows, one
+
+    def _warn_of_unseen(self, rows: NDArray[Any]) -> None:
         found = self.observations_.warnings(rows, self._columns("column {}"))
         if found:
             more = f" (and {len(found) - 1} others of {len(rows)})" if len(found) > 1 else ""
             warnings.warn(found[0] + more, stacklevel=3)
-        return rows, one
 
-    def _rows(self, x: Any, *, fitting: bool = False) -> NDArray[Any]:
+    def _rows(self, x: Any, *, fitting: bool = False, fewest: int = 2) -> NDArray[Any]:
         if self.observation == "vector":
-            return super()._rows(x, fitting=fitting)
+            return super()._rows(x, fitting=fitting, fewest=fewest)
         rows: NDArray[Any] = validate_data(self, x, reset=fitting, dtype=[np.float64, np.float32], allow_nd=True)
         if not fitting and rows.shape[1:] != self.observations_.shape:
             raise ValueError(

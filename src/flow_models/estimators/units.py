@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from flow_models.estimators.support import Support, bounds, refuse_outside, seen_bounds
+from flow_models.estimators.ties import Atoms, find, lattices, without
+
 Array = NDArray[np.float64]
-Bounds = tuple[float | None, float | None]
 
 MOST = 100_000  # rows that scales and ties are taken from
 ALIKE = 1e-12  # of the largest number: a column that varies less is a constant with rounding
-TIED = 0.5  # share of repeated values from which on a column counts as discrete
 WORTH = 0.1  # nats a row by which asinh must fit better to be chosen
 NEAREST = 1e-7  # of the room between two bounds: how near to one a value may count
 _LOG_2_PI = np.log(2 * np.pi)
@@ -35,6 +36,9 @@ class Units:
     - ``u = log(x - low)`` or ``u = -log(high - x)`` where one side is bounded
     - ``u = Φ⁻¹((x - low) / (high - low))`` where both are: a uniform variable becomes a normal one
 
+    Where a column has atoms, values of many rows each beside others of one, ``Atoms`` makes room for them on the line
+    of u, and what counts at an atom is its probability; a bound that is an atom asks for no other map.
+
     A column that does not vary is left out; another value in it has density 0, as has one outside its bounds.
 
     Attributes:
@@ -45,6 +49,9 @@ class Units:
         varies: whether a column does, ``(p,)``; ``constant`` its value if not.
         width: of the uniform noise that takes ties away, ``(p,)``, 0 for none (Theis, van den Oord & Bethge 2016).
         origin: a value of the lattice that a discrete column lies on, ``(p,)``, NaN for none; its step is ``width``.
+        atoms: of the columns.
+        least: that a sample may be, ``(p,)``, NaN for none: next to a bound, or an atom at the column's end; ``most``
+            likewise.
     """
 
     kind: NDArray[np.int64]
@@ -58,54 +65,77 @@ class Units:
     constant: Array
     width: Array
     origin: Array
+    atoms: Atoms
+    least: Array
+    most: Array
 
     @classmethod
-    def of(cls, x: NDArray[Any], support: Bounds | Sequence[Bounds] | None, *, seed: int, ties: bool = True) -> Units:
+    def of(cls, x: NDArray[Any], support: Support, *, seed: int, ties: bool = True) -> Units:
         """From rows ``(n, p)``.
 
         Args:
             x: finite.
-            support: lower and upper bound of each column, or one pair for all; None for no bound.
+            support: lower and upper bound of each column, or one pair for all; "auto": those that they clearly have,
+                see ``seen_bounds``; None for no bound.
             seed: of the rows that are looked at if there are many.
-            ties: whether tied values get noise.
+            ties: whether tied values get noise, and atoms room.
 
         Raises:
             ValueError: if the bounds are not those of the columns, or a value lies outside of them.
         """
-        low, high = _bounds(support, x.shape[1])
         least, most = np.asarray(x.min(axis=0), np.float64), np.asarray(x.max(axis=0), np.float64)
-        _refuse_outside(least, most, low, high)
+        some, rng = _some(x, seed), np.random.default_rng([seed, 1])
+        seen = isinstance(support, str) and support == "auto"
+        low, high = seen_bounds(some, least, most) if seen else bounds(support, x.shape[1])
+        refuse_outside(least, most, low, high)
         varies = most - least > ALIKE * np.maximum(abs(least), abs(most))
-        some = _some(x, seed)
-        width, origin = _lattices(some, varies) if ties else (np.zeros_like(low), np.full_like(low, np.nan))
-        # How near a value may lie to a bound: with only one, in units of what is usual.
-        centre = np.median(some, axis=0)
-        reach = np.median(abs(some - centre), axis=0)
-        reach = np.where(reach > 0, reach, np.where(varies, some.std(axis=0), 1.0))
-        reach = np.where(reach > 0, reach, 1.0)
-        bounded = np.select(
-            [~np.isnan(low) & ~np.isnan(high), ~np.isnan(low), ~np.isnan(high)], [BETWEEN, ABOVE, BELOW], PLAIN
+        values = find(some) if ties else np.zeros((0, x.shape[1]))
+        width, origin = lattices(some, varies & np.isnan(values).all(axis=0) & ties)
+        others = without(some, values, rng)
+        at_least, at_most, at_low, at_high = ((values == each).any(axis=0) for each in (least, most, low, high))
+        below, above = ~np.isnan(low) & ~at_low, ~np.isnan(high) & ~at_high
+        centre, reach = _middle(others)
+        draft = cls(
+            kind=np.select([below & above, below, above], [BETWEEN, ABOVE, BELOW], PLAIN),
+            low=low,
+            high=high,
+            centre=centre,
+            reach=reach,
+            mean=np.zeros_like(low),
+            deviation=np.ones_like(low),
+            varies=varies,
+            constant=np.asarray(x[0], np.float64),
+            width=width,
+            origin=origin,
+            atoms=Atoms.none(x.shape[1]),
+            least=np.where(at_least, least, np.nextafter(low, np.inf)),
+            most=np.where(at_most, most, np.nextafter(high, -np.inf)),
         )
-        common: dict[str, Any] = {"low": low, "high": high, "centre": centre, "reach": reach, "varies": varies}
-        common |= {"constant": np.asarray(x[0], np.float64), "width": width, "origin": origin}
-        draft = cls(kind=bounded, mean=np.zeros_like(low), deviation=np.ones_like(low), **common)
-        some = draft.noisy(some, np.random.default_rng([seed, 1]))
-        kind = np.where((bounded == PLAIN) & _heavy_tailed(some, centre, reach), ASINH, bounded)
-        draft = cls(kind=kind, mean=np.zeros_like(low), deviation=np.ones_like(low), **common)
-        u = draft._unbounded(some)[0]
+        return draft._fitted(draft.noisy(some, rng), draft.noisy(others, rng), values, rng)
+
+    def _fitted(self, x: Array, others: Array, values: Array, rng: np.random.Generator) -> Units:
+        """With heavy tails drawn in, room for the atoms, and the scale of rows x; in ``others`` there are no atoms."""
+        heavy = (self.kind == PLAIN) & _heavy_tailed(others, self.centre, self.reach)
+        draft = replace(self, kind=np.where(heavy, ASINH, self.kind))
+        atoms = Atoms.of(x, values, draft.unbounded(others)[0], draft.unbounded(values)[0])
+        u, _ = atoms.open(*draft.unbounded(x), x, rng)
         deviation = u.std(axis=0)
-        deviation = np.where(varies & (deviation > 0), deviation, 1.0)
-        return cls(kind=kind, mean=u.mean(axis=0), deviation=deviation, **common)
+        deviation = np.where(self.varies & (deviation > 0), deviation, 1.0)
+        return replace(draft, mean=u.mean(axis=0), deviation=deviation, atoms=atoms)
 
     @property
     def columns(self) -> int:
         """How many columns vary: the width of v."""
         return int(self.varies.sum())
 
-    def to_flow(self, x: NDArray[Any]) -> tuple[NDArray[np.float32], Array]:
-        """``v``, ``(n, columns)``, and ``log|dv/dx|``, ``(n,)``: -inf where the density is 0."""
+    def to_flow(self, x: NDArray[Any], rng: np.random.Generator | None = None) -> tuple[NDArray[np.float32], Array]:
+        """``v``, ``(n, columns)``, and ``log|dv/dx|``, ``(n,)``: -inf where the density is 0.
+
+        With an rng, for training, ties are taken away by noise.
+        """
         x = np.asarray(x, np.float64)
-        u, log_slope = self._unbounded(x)
+        x = x if rng is None else self.noisy(x, rng)
+        u, log_slope = self.atoms.open(*self.unbounded(x), x, rng)
         v = ((u - self.mean) / self.deviation)[:, self.varies].astype(np.float32)
         total = (log_slope - np.log(self.deviation))[:, self.varies].sum(axis=1)
         outside = ((x < self.low) | (x > self.high)).any(axis=1)
@@ -116,7 +146,7 @@ class Units:
         """``x``, ``(n, p)``, from v; discrete columns on their lattice if ``snap``."""
         full = np.zeros((len(v), len(self.varies)))
         full[:, self.varies] = v
-        u = full * self.deviation + self.mean
+        u, atom = self.atoms.close(full * self.deviation + self.mean)
         x = u.copy()
         for kind, back in _BACK.items():
             which = self.kind == kind
@@ -128,9 +158,9 @@ class Units:
             on = ~np.isnan(self.origin)
             steps = np.round((x[:, on] - self.origin[on]) / self.width[on])
             x[:, on] = self.origin[on] + self.width[on] * steps
+        x = np.where(np.isnan(atom), x, atom)
         # A sample may round to the bound itself, or beyond it.
-        x = np.where(np.isnan(self.low), x, np.maximum(x, np.nextafter(self.low, np.inf)))
-        x = np.where(np.isnan(self.high), x, np.minimum(x, np.nextafter(self.high, -np.inf)))
+        x = np.fmin(np.fmax(x, self.least), self.most)
         x[:, ~self.varies] = self.constant[~self.varies]
         return x
 
@@ -145,22 +175,19 @@ class Units:
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {
-            name: [
-                None if isinstance(value, float) and math.isnan(value) else value for value in np.asarray(each).tolist()
-            ]
-            for name, each in asdict(self).items()
-        }
+        return {name: _listed(each) for name, each in asdict(self).items()}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Units:
         """What ``to_json`` gave."""
         dtypes = {"kind": np.int64, "varies": np.bool_}
-        return cls(
-            **{each.name: np.array(content[each.name], dtypes.get(each.name, np.float64)) for each in fields(cls)}
-        )
+        atoms = Atoms(**{name: np.array(each, np.float64) for name, each in content["atoms"].items()})
+        own: dict[str, Any] = {
+            name: np.array(each, dtypes.get(name, np.float64)) for name, each in content.items() if name != "atoms"
+        }
+        return cls(atoms=atoms, **own)
 
-    def _unbounded(self, x: Array) -> tuple[Array, Array]:
+    def unbounded(self, x: Array) -> tuple[Array, Array]:
         """``u`` and ``log du/dx`` by column, ``(n, p)`` each."""
         u, log_slope = x.copy(), np.zeros_like(x)
         for kind, forth in _FORTH.items():
@@ -199,31 +226,6 @@ _BACK: dict[int, Callable[..., Array]] = {
 }
 
 
-def _bounds(support: Bounds | Sequence[Bounds] | None, columns: int) -> tuple[Array, Array]:
-    pairs = np.full((columns, 2), np.nan)
-    if support is not None:
-        given = np.array(support, dtype=object)
-        if given.shape not in ((2,), (columns, 2)):
-            raise ValueError(
-                f"support must be one pair (low, high) or one of each of {columns} columns; got {support!r}"
-            )
-        pairs[:] = np.array([np.nan if each is None else float(each) for each in given.ravel()]).reshape(given.shape)
-        pairs[np.isinf(pairs)] = np.nan
-    low, high = pairs.T.copy()
-    if (low >= high).any():
-        column = int(np.argmax(low >= high))
-        raise ValueError(f"support of column {column}: there is no number between {low[column]} and {high[column]}")
-    return low, high
-
-
-def _refuse_outside(least: Array, most: Array, low: Array, high: Array) -> None:
-    for column in np.flatnonzero((least < low) | (most > high)).tolist():
-        raise ValueError(
-            f"column {column} holds values from {least[column]:g} to {most[column]:g}, outside of its support "
-            f"({low[column]:g}, {high[column]:g}); widen the support or leave those rows out"
-        )
-
-
 def _some(x: NDArray[Any], seed: int) -> Array:
     if len(x) <= MOST:
         return np.asarray(x, np.float64)
@@ -231,20 +233,12 @@ def _some(x: NDArray[Any], seed: int) -> Array:
     return np.asarray(x[rows], np.float64)
 
 
-def _lattices(x: Array, varies: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Width of the noise by column, 0 where values are not tied; and a point of the lattice, NaN without one."""
-    width, origin = np.zeros(x.shape[1]), np.full(x.shape[1], np.nan)
-    for column in np.flatnonzero(varies).tolist():
-        values = np.unique(x[:, column])
-        if len(values) > (1 - TIED) * len(x):
-            continue
-        gaps = np.diff(values)
-        step = width[column] = np.median(gaps)
-        multiples = gaps / gaps.min()
-        if np.allclose(multiples, np.round(multiples), atol=1e-3):
-            step = width[column] = gaps.min()
-            origin[column] = values[0] if step else np.nan
-    return width, origin
+def _middle(x: Array) -> tuple[Array, Array]:
+    """Median of each column, and how far from it is usual, positive."""
+    centre = np.median(x, axis=0)
+    reach = np.median(abs(x - centre), axis=0)
+    reach = np.where(reach > 0, reach, x.std(axis=0))
+    return centre, np.where(reach > 0, reach, 1.0)
 
 
 def _heavy_tailed(x: Array, centre: Array, reach: Array) -> NDArray[np.bool_]:
@@ -252,3 +246,12 @@ def _heavy_tailed(x: Array, centre: Array, reach: Array) -> NDArray[np.bool_]:
     u, log_slope = _asinh(x, centre, centre, centre, reach)
     with np.errstate(divide="ignore"):
         return np.asarray(-np.log(u.std(axis=0)) + log_slope.mean(axis=0) > -np.log(x.std(axis=0)) + WORTH)
+
+
+def _listed(values: Any) -> Any:
+    """Lists of arrays, by name if they have names, with None for NaN."""
+    if isinstance(values, dict):
+        return {name: _listed(each) for name, each in values.items()}
+    if isinstance(values, np.ndarray | list):
+        return [_listed(each) for each in np.asarray(values).tolist()]
+    return None if isinstance(values, float) and math.isnan(values) else values

@@ -28,12 +28,14 @@ class FrozenSet:
         x: ``(n, ...)``, images (uint8) or the data side of vectors.
         context: ``(n, m)``, the observations of a conditional model; None where there are none.
         noise: of dequantisation, one field of an example's shape for all of them; None for vectors.
+        keys: ``(n,)``, str: the image that each comes from, as in the manifest; None for vectors.
         batch_size: examples scored at once.
     """
 
     x: NDArray[Any]
     context: NDArray[np.float32] | None = None
     noise: NDArray[np.float32] | None = None
+    keys: NDArray[np.str_] | None = None
     batch_size: int = 256
 
     def __len__(self) -> int:

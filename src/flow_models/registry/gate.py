@@ -41,12 +41,21 @@ class Opponent:
         losses: of each example, ``(n,)``; None if it could not be scored.
         why_not: if so, in one line.
         other_inputs: what both are called with, if that differs; otherwise empty.
+        learned: which of the examples it was trained on, ``(n,)``; None if that is not known.
+        judged_on: the digest of the frozen set on which it was judged itself; empty if it was not.
     """
 
     version: int
     losses: NDArray[np.float64] | None = None
     why_not: str = ""
     other_inputs: str = ""
+    learned: NDArray[np.bool_] | None = None
+    judged_on: str = ""
+
+    @property
+    def fresh(self) -> NDArray[np.bool_] | slice:
+        """The examples on which it can be compared with."""
+        return slice(None) if self.learned is None else ~self.learned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +128,8 @@ def gate(metrics: Mapping[str, float], trial: Trial, wanted: RegisterSettings) -
         checks.append(Check("no worse", passed=True, found="no champion to compare with"))
     else:
         checks.append(_same_inputs(champion))
+        if champion.judged_on:
+            checks.append(_same_examples(trial, champion))
         difference = _difference(trial, champion)
         checks.append(_no_worse(trial, champion, difference, wanted.max_regression))
     return Decision(
@@ -167,20 +178,31 @@ def _same_inputs(champion: Opponent) -> Check:
     return Check("same inputs", passed=False, found=f"inputs: {champion.other_inputs}; {_BY_HAND}")
 
 
+def _same_examples(trial: Trial, champion: Opponent) -> Check:
+    """Never fails: new images must be let in, but whoever reads the numbers must know that they are of others."""
+    same = "those" if champion.judged_on == trial.digest else "not those"
+    found = f"the frozen examples are {same} that the champion, version {champion.version}, was judged on"
+    return Check("same examples", passed=True, found=found)
+
+
 def _difference(trial: Trial, champion: Opponent) -> Difference | None:
-    if champion.losses is None or len(trial.losses) < 2:  # noqa: PLR2004
+    losses = trial.losses[champion.fresh]
+    if champion.losses is None or len(losses) < 2:  # noqa: PLR2004
         return None
     if _not_finite(trial.losses) or _not_finite(champion.losses):
         return None
-    return paired_difference(trial.losses, champion.losses)
+    return paired_difference(losses, champion.losses[champion.fresh])
 
 
 def _no_worse(trial: Trial, champion: Opponent, difference: Difference | None, most: float) -> Check:
     name, who = "no worse", f"the champion, version {champion.version}"
+    learned = 0 if champion.learned is None else int(champion.learned.sum())
+    left_out = f", {learned} that it learned from left out" if learned else ""
     if difference is not None:
         found = (
             f"{difference.mean:+.4g} {trial.unit} against {who}, {LEVEL:.0%} interval {difference.lower:+.4g} to "
-            f"{difference.upper:+.4g} on {difference.number} frozen examples; may be worse by at most {most:g}"
+            f"{difference.upper:+.4g} on {difference.number} frozen examples{left_out}; "
+            f"may be worse by at most {most:g}"
         )
         return Check(name, difference.upper <= most, found)
     if champion.losses is None:
@@ -189,7 +211,8 @@ def _no_worse(trial: Trial, champion: Opponent, difference: Difference | None, m
         return Check(name, passed=False, found=f"not every frozen example has a score to compare with {who}")
     if bad := _not_finite(champion.losses):
         return Check(name, passed=True, found=f"{who}, has no finite score on {bad} of {len(trial.losses)} examples")
-    return Check(name, passed=False, found=f"{len(trial.losses)} frozen example is too few to compare with {who}")
+    left = len(trial.losses) - learned
+    return Check(name, passed=False, found=f"too few frozen examples to compare with {who}: {left}{left_out}")
 
 
 def _not_finite(losses: NDArray[np.float64]) -> int:

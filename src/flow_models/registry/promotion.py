@@ -22,6 +22,7 @@ from flow_models.errors import FlowModelsError
 from flow_models.registry import aliases, history
 from flow_models.registry.aliases import MISSING, set_tags, settle, stand
 from flow_models.registry.gate import Decision
+from flow_models.registry.history import Standing
 from flow_models.registry.tracking import explained
 
 CHAMPION, CHALLENGER, PREVIOUS = aliases.CHAMPION, "challenger", aliases.PREVIOUS
@@ -29,6 +30,7 @@ DECISION = "gate.json"  # among the artifacts of the version's run
 GATE, PASSED, FAILED = "gate", "passed", "failed"
 REASONS = "gate.reasons"  # a line each
 _PASSED_GATE = "passed the gate"
+_CHANGED = "the champion changed at the same time; look at `flow-models status` again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,33 +72,48 @@ def promote(
 ) -> Version:
     """Make a version the champion as a person wishes; without a number, the challenger.
 
-    Promoting the champion changes nothing.
+    Promoting the champion changes nothing. Without a reason it is the gate's judgement that decides, which holds only
+    beside the champion that it was made beside.
 
     Args:
         client: of the store.
         name: of the registered model.
         by: who wishes it.
         version: its number.
-        reason: why; a version that passed the gate needs none.
+        reason: why; a version that passed the gate beside today's champion, and was none itself, needs none.
 
     Raises:
-        FlowModelsError: if there is no such version, or it did not pass the gate and no reason is given.
+        FlowModelsError: if there is no such version, or the gate's judgement does not carry it and no reason is given.
     """
     now = stand(client, name)
     chosen = numbered(client, name, version) if version is not None else _required(client, name, CHALLENGER)
     if chosen.number == now.champion:
         return chosen
-    verdict = chosen.tags.get(GATE)
-    if verdict != PASSED and not reason:
-        raise FlowModelsError(
-            f"{name} version {chosen.number}: {'failed the gate' if verdict else 'was not judged by the gate'}; "
-            "say why it should be champion all the same: --reason TEXT"
-        )
+    if not reason:
+        if against := _against(chosen, now):
+            raise FlowModelsError(f"{name} version {chosen.number}: {against}: --reason TEXT")
+        if not promote_after(client, name, chosen, after=now.place, by=by):
+            raise FlowModelsError(f"{name}: {_CHANGED}")
+        return chosen
     with explained(f"promote {name} version {chosen.number}"):
-        why = reason or _PASSED_GATE
-        history.add(client, name, version=chosen.number, kind="promotion", after=None, by=by, reason=why)
+        history.add(client, name, version=chosen.number, kind="promotion", after=None, by=by, reason=reason)
         settle(client, name)
     return chosen
+
+
+def _against(version: Version, now: Standing) -> str:
+    """Why the gate's judgement does not make a version champion today, and what to do; empty if it does."""
+    verdict, say_why = version.tags.get(GATE), "say why it should be champion all the same"
+    if verdict != PASSED:
+        return f"{'failed the gate' if verdict else 'was not judged by the gate'}; {say_why}"
+    if version.number in now.champions:
+        left = version.tags.get("rolled_back.reason")
+        return f"was champion, and {f'was rolled back ({left})' if left else 'another took its place'}; {say_why}"
+    beside, today = version.tags.get("gate.champion", "none"), str(now.champion or "none")
+    if beside != today:
+        again = "run `flow-models register` where it was trained, to have it judged anew"
+        return f"passed the gate when the champion was {beside}, now it is version {today}; {again}, or {say_why}"
+    return ""
 
 
 def champion_and_place(client: MlflowClient, name: str) -> tuple[Version | None, int]:
@@ -119,7 +136,7 @@ def champion_and_place(client: MlflowClient, name: str) -> tuple[Version | None,
         raise FlowModelsError(f"look up the champion of {name}: {' '.join(str(error).split())}") from error
 
 
-def promote_after(client: MlflowClient, name: str, version: Version, *, after: int) -> bool:
+def promote_after(client: MlflowClient, name: str, version: Version, *, after: int, by: str = GATE) -> bool:
     """Make a version that the gate let through the champion, unless the champion has changed since.
 
     Args:
@@ -127,13 +144,14 @@ def promote_after(client: MlflowClient, name: str, version: Version, *, after: i
         name: of the registered model.
         version: that passed.
         after: the place in the history at which it was judged.
+        by: who wishes it.
 
     Returns:
         Whether it is champion now; if not, it was compared with one that no longer is.
     """
     with explained(f"promote {name} version {version.number}"):
         made = history.add(
-            client, name, version=version.number, kind="promotion", after=after, by=GATE, reason=_PASSED_GATE
+            client, name, version=version.number, kind="promotion", after=after, by=by, reason=_PASSED_GATE
         )
         now = settle(client, name)
     return now.includes(made)
@@ -185,7 +203,7 @@ def rollback(client: MlflowClient, name: str, *, by: str, reason: str | None = N
             reason=reason or "none given",
         )
         if not settle(client, name).includes(made):
-            raise FlowModelsError(f"{name}: the champion changed at the same time; look at `flow-models status` again")
+            raise FlowModelsError(f"{name}: {_CHANGED}")
     return previous
 
 

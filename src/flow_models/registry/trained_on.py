@@ -14,7 +14,9 @@ from flow_models.errors import FlowModelsError
 from flow_models.registry.promotion import Version
 from flow_models.registry.runs import DATA
 from flow_models.registry.tracking import explained
-from flow_models.settings import MANIFEST
+from flow_models.settings import DATA_CACHE, MANIFEST
+
+REFERENCES = DATA_CACHE / "references"
 
 
 def trained_on(client: MlflowClient, version: Version, *, kept: Path) -> pd.DataFrame | None:

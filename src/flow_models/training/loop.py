@@ -145,9 +145,13 @@ def train_with(
     folder: Path,
     checkpoints: Path,
     listeners: Sequence[Listener] = (),
+    title: str = "train",
 ) -> Outcome:
-    """``train`` with a stepper at its start, to use again what was compiled for another run of its settings."""
-    return _Run(stepper, data, settings, checkpoints, listeners).to_the_end(folder)
+    """``train`` with a stepper at its start, to use again what was compiled for another run of its settings.
+
+    ``title``: of the progress bar.
+    """
+    return _Run(stepper, data, settings, checkpoints, listeners, title).to_the_end(folder)
 
 
 class _Run:
@@ -160,9 +164,10 @@ class _Run:
         settings: TrainSettings,
         checkpoints: Path,
         listeners: Sequence[Listener],
+        title: str,
     ) -> None:
         self._stepper, self._data, self._settings, self._listeners = stepper, data, settings, listeners
-        self._replicas = stepper.replicas
+        self._replicas, self._title = stepper.replicas, title
         tensors = tf.train.Checkpoint(stepper=stepper, fixed=stepper.model.non_trainable_variables)
         self._checkpoints = Checkpoints(checkpoints, tensors)
         self._progress = Progress()
@@ -180,6 +185,11 @@ class _Run:
                 listener.on_start(self._progress.history)
             with self._interruption, self._bar() as bar:
                 reason = self._epochs(bar)
+            if not math.isfinite(self._progress.best):
+                raise FlowModelsError(
+                    "the held-out likelihood was never finite: look at the held-out data for what lies outside the "
+                    "model's support or far from all else"
+                )
             self._save_model(folder)
             saved = folder
         finally:
@@ -228,7 +238,7 @@ class _Run:
             if epoch - self._progress.best_epoch >= self._settings.patience:
                 return f"no better held-out likelihood in {self._settings.patience} epochs"
             if self._settings.minutes is not None and self._seconds >= 60 * self._settings.minutes:
-                return f"{self._settings.minutes:g} minutes are over"
+                return f"{_duration(self._settings.minutes)} are over"
 
     def _bar(self) -> tqdm[Any]:
         """A bar over examples, whose rate and time to go are those of the run."""
@@ -238,7 +248,7 @@ class _Run:
             initial=self._progress.step * size,
             unit=" vectors" if self._stepper.unit == "nats" else " img",
             unit_scale=True,
-            desc="train",
+            desc=self._title,
             disable=None,
             smoothing=0.1,
         )
@@ -300,6 +310,7 @@ class _Run:
             "learning_rate": float(self._stepper.optimizer.learning_rate),
             "gradient_norm": progress.norms / progress.taken if progress.taken else math.nan,
             "examples_per_second": round(rate, 1),
+            "skipped_steps": progress.skipped,
         }
         progress.history.append(row)
         progress.taken, progress.losses, progress.norms = 0, 0.0, 0.0
@@ -320,6 +331,8 @@ class _Run:
             values.append(self._stepper.evaluate(batch, tf.constant(index)))
         self._stepper.use(self._stepper.weights)
         own = np.concatenate(values)
+        if not np.isfinite(own).all():
+            logger.warning("%d of %d held-out examples have no finite loss", (~np.isfinite(own)).sum(), len(own))
         total, count = self._replicas.total(float(own.sum()), len(own))
         return total / count
 
@@ -359,3 +372,7 @@ def write_history(path: Path, history: list[Row]) -> None:
         writer = csv.DictWriter(file, fieldnames=list(history[0]))
         writer.writeheader()
         writer.writerows(history)
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:g} minutes" if minutes >= 1 else f"{60 * minutes:.3g} seconds"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import platform
 import time
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from flow_models.architectures import CONVOLUTIONAL
 from flow_models.data.atomic import complete_file
 from flow_models.data.parallel import cores
 from flow_models.settings import TrainSettings
@@ -23,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 CACHE = Path(".cache/flow_models/precision.json")
 OF_THE_RUN = "compute.json"
+# XLA takes seconds to compile a flow for vectors, and saves milliseconds of each step.
+WORTHWHILE_STEPS, WORTHWHILE_MINUTES = 2_000, 1.0
 PIXELS, CHANNELS, BATCH, REPEATS = 16, 128, 32, 5
 
 
@@ -52,21 +56,50 @@ class Compute:
         return self.compile == "xla"
 
 
-def choose_compute(settings: TrainSettings, *, run: Path) -> Compute:
+def choose_compute(settings: TrainSettings, architecture: str, *, steps: int, run: Path) -> Compute:
     """What the settings ask for; for ``auto``, what is fastest here.
 
-    What is fastest is measured once per machine and kept in ``.cache/flow_models``. A run keeps what it was started
-    with, in its folder ``run``, wherever it continues: so it ends with the weights of one that was never interrupted.
+    What is fastest for convolutions is measured once per machine and kept in ``.cache/flow_models``. A run keeps what
+    it was started with, in its folder ``run``, wherever it continues: so it ends with the weights of one that was never
+    interrupted.
+
+    Args:
+        settings: of the training.
+        architecture: a name in ``architectures``.
+        steps: of the training, at most.
+        run: the folder of the run's checkpoints.
     """
     kept = _read(run / OF_THE_RUN)
     if kept:
         compute = Compute(**kept)
         logger.info("%s, %s, as the run was started", compute.precision, compute.compile)
         return compute
-    compute = _fastest(_candidates(settings))
+    if architecture in CONVOLUTIONAL:
+        compute = _fastest(_candidates(settings))
+    else:
+        compute = compute_of_vectors(settings, steps=steps)
+        logger.info("%s, %s, for dense networks and %d steps", compute.precision, compute.compile, steps)
     with complete_file(run / OF_THE_RUN) as unfinished:
         unfinished.write_text(json.dumps(asdict(compute)), encoding="utf-8")
     return compute
+
+
+def compute_of_vectors(settings: TrainSettings, *, steps: int, runs: int = 1) -> Compute:
+    """What the settings ask for; for ``auto``, float32, compiled by XLA if that is made up for.
+
+    The products of a coupling flow for vectors are small: most of a step's time goes into the start of its hundreds of
+    operations, which XLA makes into few, on every processor. ``benchmarks/vectors.py`` measures it.
+
+    Args:
+        settings: of the training.
+        steps: of a run, at most.
+        runs: that share what is compiled.
+    """
+    precision = "float32" if settings.precision == "auto" else settings.precision
+    minutes = math.inf if settings.minutes is None else settings.minutes
+    worthwhile = runs * steps >= WORTHWHILE_STEPS and runs * minutes >= WORTHWHILE_MINUTES
+    compiler = "xla" if worthwhile else "graph"
+    return Compute(precision, compiler if settings.compile == "auto" else settings.compile)
 
 
 def _candidates(settings: TrainSettings) -> list[Compute]:
@@ -81,6 +114,7 @@ def _candidates(settings: TrainSettings) -> list[Compute]:
 
 def _fastest(candidates: list[Compute]) -> Compute:
     if len(candidates) == 1:
+        logger.info("%s, as set", _name(candidates[0]))
         return candidates[0]
     seconds = _measured(candidates)
     best, *others = sorted(candidates, key=lambda each: seconds[_name(each)])

@@ -69,7 +69,11 @@ class Stepper(tf.Module):
         self.best = tf.Variable(start, name="best")
         self.optimizer = tf_keras.optimizers.Adam()
         self.optimizer.build([self.weights])
-        self.step = tf.function(self._step, autograph=False, jit_compile=xla or None)
+        self._own, whole = self._loss_and_gradient, xla
+        if xla and self.replicas.count > 1:
+            # XLA takes no variables of several devices: it compiles what each replica does for itself.
+            self._own, whole = tf.function(self._own, autograph=False, jit_compile=True), False
+        self.step = tf.function(self._step, autograph=False, jit_compile=whole or None)
         self.evaluate = tf.function(self._evaluate, autograph=False)
 
     def initialise(self, batch: Batch) -> None:
@@ -101,7 +105,7 @@ class Stepper(tf.Module):
 
         A step that is not finite is left out: weights, moments and average stay as they were.
         """
-        loss, gradient = self.replicas.sum(lambda: self._loss_and_gradient(batch, index))
+        loss, gradient = self.replicas.sum(lambda: self._own(batch, index))
         norm = tf.norm(gradient)
         finite = tf.math.is_finite(loss) & tf.math.is_finite(norm)
         clipped = gradient * tf.minimum(1.0, self._settings.clip_norm / norm)

@@ -13,6 +13,7 @@ from flow_models.applications.image_scores import score_images
 from flow_models.applications.image_scoring import SCHEMA, Scored, write_scores
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.conformal import benjamini_hochberg
+from flow_models.evaluation.drift import decay
 from flow_models.evaluation.outlier_score import OutlierScore
 from flow_models.settings import Settings
 
@@ -48,6 +49,8 @@ def test_outliers_are_found_among_all_images_and_alarms_in_each(model: Any, scor
     assert (summary.outliers, summary.alarms) == (table["outlier"].sum(), table["alarm"].sum())
     assert table.loc[table["key"].str.startswith(("noise", "upside")), "outlier"].all()
     assert summary.smallest_p_value == table["p_value"].min()
+    told = decay(table["p_value"], promised=0.3, calibration_size=summary.calibration, level=0.01)
+    assert (summary.alarms, summary.alarms_p_value) == (told.alarms, told.p_value)
 
 
 def test_a_file_that_is_no_image_is_a_row_with_its_reason(model: Any, score: OutlierScore) -> None:

@@ -36,6 +36,16 @@ def test_a_damaged_object_is_dropped_and_downloaded_again(tmp_path: Path) -> Non
     assert kept(tmp_path) == [b"one"]
 
 
+def test_a_file_that_is_asked_for_by_its_path_is_whole(tmp_path: Path) -> None:
+    cache, downloads = Cache(tmp_path, limit=100), []
+    for damage in (b"one", b"onE", b""):
+        path = cache.path(sha256(b"one"), lambda damage=damage: downloads.append(damage) or b"one")
+        assert path.read_bytes() == b"one"
+        path.write_bytes(damage)
+    assert cache.path(sha256(b"one"), lambda: b"one").read_bytes() == b"one"
+    assert downloads == [b"one", b""]
+
+
 def test_what_is_not_what_was_asked_for_is_not_kept(tmp_path: Path) -> None:
     cache = Cache(tmp_path, limit=100)
     assert cache.fetch(sha256(b"one"), lambda: b"flipped") == b"flipped"

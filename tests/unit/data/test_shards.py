@@ -59,6 +59,8 @@ def test_the_index_says_what_they_are(data: Path, tmp_path: Path) -> None:
     assert read_index(tmp_path / "shards") == index
     assert index.classes == ["cat", "dog"]
     assert index.inliers == ["dog"]
+    assert index.splits["val"].classes == {"ball": 4, "cat": 4, "dog": 4}
+    assert all(split.count == sum(file.count for file in split.files) for split in index.splits.values())
     assert index.manifest_digest == manifest_digest(build_manifest(open_source(str(data)), progress=False))
 
 

@@ -44,15 +44,30 @@ def test_a_change_that_cannot_be_is_refused_in_one_line(params: Path, change: st
     assert line in str(refused.value)
 
 
-def test_the_job_becomes_the_pipeline(params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("asked", "target"),
+    [
+        ([], "register@image_anomaly"),
+        (["--application", "gravity_inversion"], "register-vectors@gravity_inversion"),
+    ],
+)
+def test_the_job_becomes_the_pipeline_of_one_application(
+    asked: list[str], target: str, params: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran: list[list[str]] = []
     monkeypatch.chdir(params.parent)
     monkeypatch.setattr("os.execv", lambda _program, command: ran.append(command))
-    job.main(["--set", "seed=5"])
-    assert ran[0][1:] == ["-m", "dvc", "repro"]
+    job.main([*asked, "--set", "seed=5"])
+    assert ran[0][1:] == ["-m", "dvc", "repro", target]
     assert load_settings(params).seed == 5
 
 
+def test_an_unknown_application_is_refused(params: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(params.parent)
+    with pytest.raises(FlowModelsError, match=r"dvc\.yaml has no image_anomly; it has image_anomaly"):
+        job.main(["--application", "image_anomly"])
+
+
 def test_an_unknown_option_is_refused() -> None:
-    with pytest.raises(FlowModelsError, match="only --set"):
+    with pytest.raises(FlowModelsError, match="only --application NAME and --set"):
         job.main(["--epochs", "3"])

@@ -70,10 +70,19 @@ def write_log(stream: str, *lines: str, group: str = jobs.LOG_GROUP) -> None:
 
 def test_a_submitted_training_runs_with_its_settings_and_ends_with_code_0(stack: Outputs) -> None:
     said: list[str] = []
-    job_id = jobs.submit(stack, name="cats", changes=["train.epochs=3", "seed=1"], say=said.append, every=0)
+    job_id = jobs.submit(
+        stack, name="cats", application="image_anomaly", changes=["train.epochs=3", "seed=1"], say=said.append, every=0
+    )
     (job,) = boto3.client("batch").describe_jobs(jobs=[job_id])["jobs"]
     assert job["jobQueue"] == stack.queue
-    assert job["container"]["command"][-4:] == ["--set", "train.epochs=3", "--set", "seed=1"]
+    assert job["container"]["command"][-6:] == [
+        "--application",
+        "image_anomaly",
+        "--set",
+        "train.epochs=3",
+        "--set",
+        "seed=1",
+    ]
     write_log(job["container"]["logStreamName"], "epoch 1", "epoch 2")
 
     assert jobs.follow(job_id, say=said.append, every=0) == 0

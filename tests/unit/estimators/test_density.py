@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+from tqdm import tqdm
 
 import flow_models as fm
 from flow_models.errors import FlowModelsError
@@ -123,7 +124,16 @@ def test_a_table_of_other_width_is_refused(density, table):
 def test_time_is_bounded_and_the_ending_says_so(table):
     density = fm.FlowDensity(**TINY | {"max_iter": 10**6, "max_seconds": 0.5}).fit(table)
     assert density.endings_[0].seconds < 3
-    assert "minutes are over" in density.endings_[0].reason or "held-out" in density.endings_[0].reason
+    assert density.endings_[0].reason == "0.5 seconds are over" or "held-out" in density.endings_[0].reason
+
+
+def test_the_bar_says_which_flow_is_trained(table, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "flow_models.training.loop.tqdm", lambda **chosen: shown.append(chosen["desc"]) or tqdm(**chosen)
+    )
+    fm.FlowDensity(**TINY | {"n_estimators": 2, "max_iter": 2}).fit(table)
+    assert shown == ["flow 1 of 2", "flow 2 of 2"]
 
 
 @pytest.mark.parametrize("rows", [2, 3, 7])

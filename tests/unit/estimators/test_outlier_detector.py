@@ -57,6 +57,12 @@ def test_a_saved_detector_decides_as_before(detector, tmp_path):
     np.testing.assert_allclose(again.decision_function(x), detector.decision_function(x), rtol=1e-4, atol=1e-4)
 
 
+def test_two_rows_are_too_few_and_three_will_do():
+    with pytest.raises(ValueError, match="minimum of 3 is required by FlowOutlierDetector"):
+        fm.FlowOutlierDetector(**TINY).fit(points(2, 0))
+    assert fm.FlowOutlierDetector(**TINY, calibration_fraction=0.9).fit(points(3, 0)).offset_ < np.inf
+
+
 @pytest.mark.parametrize("wrong", [{"contamination": 0.7}, {"calibration_fraction": 0.0}, {"max_iter": 0}])
 def test_choices_that_make_no_sense_are_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 
 import numpy as np
@@ -24,12 +25,6 @@ def draw_prior(number, rng):
 
 def simulate(theta, rng):
     return theta + 0.3 * rng.normal(size=theta.shape)
-
-
-def simulate_badly(theta, rng):
-    if (theta[:, 0] > 0.9).any():
-        raise ValueError("the simulator cannot do that")
-    return np.where(theta[:, :1] < -0.9, np.nan, simulate(theta, rng))
 
 
 @pytest.fixture(scope="module")
@@ -77,21 +72,33 @@ def test_calibration_is_reported_in_one_call(posterior):
 def test_an_observation_unlike_all_seen_is_warned_of(posterior):
     with pytest.warns(UserWarning, match="as far from the middle of the training data"):
         posterior.sample([9.0, 0.0], 5)
+    with pytest.warns(UserWarning, match=r"observation 1: .* \(and 1 others of 3\)"):
+        posterior.predict([[0.0, 0.0], [9.0, 0.0], [0.0, 9.0]])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         posterior.sample([0.0, 0.0], 5)
+        posterior.predict([[0.0, 0.0]])
 
 
-@pytest.mark.parametrize("jobs", [None, 2])
-def test_failed_simulations_are_counted_and_left_out(jobs):
-    with pytest.warns(UserWarning, match=r"of 300 simulations failed and are left out \(ValueError: the simulator"):
-        posterior = fm.FlowPosterior(**TINY).fit_simulator(simulate_badly, draw_prior, 300, n_jobs=jobs)
-    assert 10 < posterior.failed_simulations_ < 70
+def test_means_of_many_observations_take_no_more_memory_than_their_parts(posterior):
+    observed = draw_prior(3000, np.random.default_rng(0))
+    tracemalloc.start()
+    means = posterior.predict(observed)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 15e6  # 200 draws at each at once would be 50 MB
+    np.testing.assert_allclose(posterior.predict(observed[-3:]), means[-3:], rtol=1e-4, atol=1e-5)
 
 
-def test_a_simulator_that_never_works_is_an_error():
-    with pytest.raises(ValueError, match="20 of 20 simulations failed"):
-        fm.FlowPosterior(**TINY).fit_simulator(lambda theta, _: np.full_like(theta, np.nan), draw_prior, 20)
+@pytest.mark.parametrize("parameters", [np.zeros((4, 3)), np.zeros((6, 1)), np.zeros(2)])
+def test_parameters_of_another_width_are_refused(posterior, parameters):
+    with pytest.raises(ValueError, match=r"parameters have shape \(.*\); FlowPosterior was fitted to \('n', 2\)"):
+        posterior.log_prob([0.1, 0.2], parameters)
+
+
+def test_no_samples_at_all_is_no_question(posterior):
+    with pytest.raises(ValueError, match="num_samples == 0, must be >= 1"):
+        posterior.sample([0.1, 0.2], 0)
 
 
 def test_arviz_takes_the_samples_under_the_names_of_the_parameters():

@@ -38,7 +38,7 @@ def test_the_log_slope_is_that_of_the_map(column):
     x, support = column
     units = Units.of(x, support, seed=0)
     step = 1e-4 * np.minimum(1, abs(x - np.median(x))) + 1e-7
-    rise = (units._unbounded(x + step)[0] - units._unbounded(x - step)[0]) / (2 * step) / units.deviation
+    rise = (units.unbounded(x + step)[0] - units.unbounded(x - step)[0]) / (2 * step) / units.deviation
     inside = (
         np.ptp(np.clip([x - step, x + step], *(-np.inf if b is None else b for b in support[:1]), np.inf), axis=0) > 0
     )
@@ -98,12 +98,36 @@ def test_units_survive_as_json():
         np.testing.assert_array_equal(one, two)
 
 
+def test_bounds_are_seen_only_where_values_crowd_at_them():
+    rng = np.random.default_rng(0)
+    none, positive, both = (None, None), (0, None), (0, 1)
+    columns = [
+        (rng.exponential(3.0, 500), positive),
+        (abs(rng.normal(size=500)), positive),
+        (rng.uniform(size=500), both),
+        (rng.beta(0.5, 0.5, 500), both),
+        (rng.beta(5, 1, 500), (None, 1)),
+        (rng.normal(5, 1, 500), none),
+        (abs(rng.normal(2.5, 1, 500)), none),  # happens to be positive
+        (rng.beta(5, 5, 500), none),
+        (rng.gamma(3, 1, 500), none),
+        (rng.normal(size=500), none),
+        (np.where(rng.uniform(size=500) < 0.5, 0, rng.exponential(size=500)), none),  # an atom, which is its own end
+    ]
+    x, bounds = np.column_stack([each for each, _ in columns]), [bound for _, bound in columns]
+    units = Units.of(x, "auto", seed=0)
+    seen = [tuple(None if np.isnan(b) else b for b in pair) for pair in zip(units.low, units.high, strict=True)]
+    assert seen == bounds
+    assert np.isnan(Units.of(x[:40], "auto", seed=0).low).all()  # too few rows to tell
+
+
 @pytest.mark.parametrize(
     ("support", "message"),
     [
         ((1, None), "column 0 holds values from 0"),
         ((2, 1), "no number between 2"),
         ([(0, 1), (0, 1)], "one of each of 1 columns"),
+        ("automatic", "or 'auto'; got 'automatic'"),
     ],
 )
 def test_a_support_that_is_not_that_of_the_data_is_refused(support, message):

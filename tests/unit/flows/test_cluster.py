@@ -10,7 +10,8 @@ import pytest
 from flow_models.data.parallel import cores
 from flows import tasks
 from flows.cluster import running_cluster
-from flows.stage import StageError, stages_of
+from flows.pipeline import stages_of
+from flows.stage import StageError
 
 
 def test_the_stages_that_read_images_run_on_the_cluster_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +22,7 @@ def test_the_stages_that_read_images_run_on_the_cluster_and_no_other(monkeypatch
     monkeypatch.setattr(tasks, "ask", lambda name, *_, cluster, **__: given.update({name: cluster}))
     stages = [*stages_of("image_anomaly"), *stages_of("inverse_kinematics")]
     for stage in stages:
-        tasks.run.fn(stage, force=False)
+        tasks.run.fn(stage, force=False, hours=1)
     for name in ("data", "drift"):
         tasks.command.fn(name, name)
     assert list(given) == [*stages, "data", "drift"]

@@ -12,6 +12,7 @@ import yaml
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow, load_flow_from_entrypoint
 
+from flows.promotion import promotion
 from flows.stage import StageError
 from flows.tasks import MOST_ATTEMPTS, refuse_endless_attempts
 
@@ -50,11 +51,13 @@ def test_no_flow_imports_tensorflow_when_it_is_loaded() -> None:
     [
         ("retraining", {"least_share": 2}),
         ("retraining", {"gpu_deployment": "training-gpu"}),
-        ("retraining", {"application": "no such/name"}),
+        ("retraining", {"application": "vector_classification"}),
+        ("training", {"application": "image_anomly"}),
         ("training", {"data": "abc"}),
         ("training", {"hours": 0}),
         ("promotion", {"version": 0}),
         ("scoring", {"source": "data", "output": "scores.csv"}),
+        ("scoring", {"source": "data", "output": "s3://scores.parquet"}),
         ("scoring", {"source": ""}),
         ("scoring", {"source": "--help"}),
     ],
@@ -62,6 +65,11 @@ def test_no_flow_imports_tensorflow_when_it_is_loaded() -> None:
 def test_a_parameter_that_cannot_be_is_refused_before_anything_runs(flow: str, parameters: dict[str, Any]) -> None:
     with pytest.raises(ParameterTypeError, match=list(parameters)[-1]):
         load(f"flows/{flow}.py:{flow}").validate_parameters(parameters)
+
+
+def test_a_promotion_with_a_reason_needs_somebody_who_has_it() -> None:
+    with pytest.raises(StageError, match="fill in `by`"):
+        promotion.fn(reason="fewer false alarms")
 
 
 def test_a_run_that_takes_its_worker_with_it_is_not_repeated_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from flows.results import aliases_text, metrics_table, most_outlying, summary
+from flows.results import aliases_text, metrics_table, most_outlying, outcome, summary
 
 
 def test_every_number_of_the_metrics_has_a_row() -> None:
@@ -24,6 +24,11 @@ def test_the_summary_says_what_became_of_the_version_and_why(tmp_path: Path) -> 
     assert "**flow-models version 3** is challenger." in text
     assert "- failed: bits_per_dim 9" in text
     assert f"({(tmp_path / 'report.html').as_uri()})" in text
+
+
+def test_the_outcome_is_a_line_with_the_versions_address() -> None:
+    registered = {"name": "flow-models", "version": 7, "alias": "champion", "reasons": []}
+    assert outcome(registered) == "flow-models: version 7 is champion (models:/flow-models/7)"
 
 
 def test_the_aliases_are_rows_with_what_the_gate_said() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from flow_models.console import FLOW_RUN
 from flow_models.settings import CLUSTER_VARIABLE
+from flows import stage
 from flows.stage import StageError, ask, explain, run_stage
 
 
@@ -51,7 +53,7 @@ def is_gone(pid: int, *, within: float) -> bool:
 
 def test_a_stage_runs_once_and_its_lines_are_passed_on(project: Path) -> None:
     lines: list[str] = []
-    run_stage("good", project=project, force=False, log=lines.append)
+    run_stage("good", project=project, force=False, hours=1, log=lines.append)
     assert lines.index("one") < lines.index("two")
     assert (project / "dvc.lock").is_file()
 
@@ -59,19 +61,26 @@ def test_a_stage_runs_once_and_its_lines_are_passed_on(project: Path) -> None:
 def test_a_stage_gets_the_address_of_the_cluster(project: Path) -> None:
     (project / "good.py").write_text(f"import os; print(os.environ['{CLUSTER_VARIABLE}'])")
     lines: list[str] = []
-    run_stage("good", project=project, force=False, log=lines.append, cluster="tcp://scheduler:1")
+    run_stage("good", project=project, force=False, hours=1, log=lines.append, cluster="tcp://scheduler:1")
     assert "tcp://scheduler:1" in lines
 
 
 def test_a_stage_that_refuses_its_input_fails_with_its_own_line(project: Path) -> None:
     with pytest.raises(StageError, match=r"^bad: x\.jpg: not an image; remove it$") as caught:
-        run_stage("bad", project=project, force=False, log=lambda _: None)
+        run_stage("bad", project=project, force=False, hours=1, log=lambda _: None)
     assert not caught.value.worth_retrying
 
 
 def test_an_interrupted_flow_leaves_no_stage_behind(project: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_stage("slow", project=project, force=False, log=interrupt)
+        run_stage("slow", project=project, force=False, hours=1, log=interrupt)
+    assert is_gone(int((project / "pid").read_text()), within=10)
+
+
+def test_a_stage_that_takes_too_long_is_ended_and_named(project: Path) -> None:
+    with pytest.raises(StageError, match=r"^slow: longer than 0\.001 h$") as caught:
+        run_stage("slow", project=project, force=False, hours=0.001, log=lambda _: None)
+    assert not caught.value.worth_retrying
     assert is_gone(int((project / "pid").read_text()), within=10)
 
 
@@ -88,19 +97,28 @@ def test_an_interrupted_stage_may_finish_saving(project: Path) -> None:
     )
     (project / "slow.py").write_text(script)
     with pytest.raises(KeyboardInterrupt):
-        run_stage("slow", project=project, force=False, log=interrupt)
+        run_stage("slow", project=project, force=False, hours=1, log=interrupt)
     assert (project / "saved").exists()
+
+
+def test_a_command_is_told_of_which_flow_run_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT__RUNTIME__FLOW_RUN__ID", "a-flow-run")
+    program = f"import os; print(os.environ['{FLOW_RUN}'])"
+    assert stage._run("it", [sys.executable, "-c", program], project=tmp_path, hours=1, log=print, cluster=None) == (
+        0,
+        ["a-flow-run"],
+    )
 
 
 def test_a_command_answers_with_what_it_prints_as_json(tmp_path: Path) -> None:
     lines: list[str] = []
-    assert ask("data", "demo", "data", project=tmp_path, log=lines.append)["folder"] == "data"
+    assert ask("data", "demo", "data", project=tmp_path, hours=1, log=lines.append)["folder"] == "data"
     assert lines == []
 
 
 def test_a_command_that_refuses_its_input_fails_with_its_own_line_and_is_not_tried_again(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"^data manifest: params\.yaml: no such file; run in the project") as caught:
-        ask("data", "manifest", project=tmp_path, log=lambda _: None)
+        ask("data", "manifest", project=tmp_path, hours=1, log=lambda _: None)
     assert not caught.value.worth_retrying
 
 
@@ -111,8 +129,15 @@ def test_a_command_whose_server_is_away_is_worth_another_attempt(
     for name, value in {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(StageError, match=r"^status: look up the model flow-models: no answer from") as caught:
-        ask("status", project=tmp_path, log=lambda _: None)
+        ask("status", project=tmp_path, hours=1, log=lambda _: None)
     assert caught.value.worth_retrying
+    assert caught.value.away
+
+
+@pytest.mark.parametrize(("code", "away"), [(75, True), (1, False), (2, False)])
+def test_a_training_that_says_that_a_host_was_away_may_resume(code: int, away: bool) -> None:
+    said = ["error: host2 is lost; start all of them again", f"ERROR: failed to reproduce: exited with {code}"]
+    assert explain("train@image_anomaly", said).away is away
 
 
 CRASH = [

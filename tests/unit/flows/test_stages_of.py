@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from flow_models.applications import known_applications
-from flows.stage import stages_of
+from flows.pipeline import stages_of
 
 PIPELINE: dict[str, Any] = yaml.safe_load((Path(__file__).parents[3] / "dvc.yaml").read_text())["stages"]
 

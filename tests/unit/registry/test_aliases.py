@@ -42,11 +42,11 @@ class Dying:
 
 
 def first_promotion(client: MlflowClient, name: str) -> None:
-    promote(client, name, by="Ada", version=1)
+    promote(client, name, by="Ada", version=1, reason="a trial")
 
 
 def second_promotion(client: MlflowClient, name: str) -> None:
-    promote(client, name, by="Ada", version=2)
+    promote(client, name, by="Ada", version=2, reason="a trial")
 
 
 def going_back(client: MlflowClient, name: str) -> None:
@@ -113,7 +113,7 @@ def test_the_next_run_finishes_what_a_killed_one_left_and_the_history_is_true(
         if now.changes:
             assert wanted_tags <= set(client.get_model_version(name, str(now.left or now.champion)).tags)
 
-        promote(client, name, by="Grace", version=3)
+        promote(client, name, by="Grace", version=3, reason="a trial")
         after = {"champion": 3, **({"previous": now.champion} if now.champion else {})}
         assert aliases(client, name) == after
         assert history.standing(history.read(client, name)).champion == 3
@@ -140,7 +140,7 @@ def test_who_moves_an_alias_late_sees_that_the_history_has_grown(
     client: MlflowClient, make: Callable[[str], None]
 ) -> None:
     make("late")
-    promote(client, "late", by="Ada", version=1)
-    slow = Overtaken(client, lambda: promote(client, "late", by="Grace", version=3))
-    promote(slow, "late", by="Ada", version=2)  # type: ignore[arg-type]
+    promote(client, "late", by="Ada", version=1, reason="a trial")
+    slow = Overtaken(client, lambda: promote(client, "late", by="Grace", version=3, reason="a trial"))
+    promote(slow, "late", by="Ada", version=2, reason="a trial")  # type: ignore[arg-type]
     assert aliases(client, "late") == {"champion": 3, "previous": 2}

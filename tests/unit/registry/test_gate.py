@@ -118,9 +118,30 @@ def test_other_inputs_than_the_champions_are_for_a_person_to_decide() -> None:
 
 def test_one_example_is_too_few_to_compare_on() -> None:
     trial = replace(ALONE, losses=LOSSES[:1], champion=Opponent(version=3, losses=LOSSES[:1]))
-    assert failures(trial) == ["1 frozen example is too few to compare with the champion, version 3"]
+    assert failures(trial) == ["too few frozen examples to compare with the champion, version 3: 1"]
 
 
 def test_bounds_alone_say_nothing_of_a_champion() -> None:
     decision = within_bounds({"bits_per_dim": 3.0}, {"bits_per_dim": Bound(max=4.0)})
     assert (decision.passed, decision.reasons) == (True, ["passed: bits_per_dim 3, wanted at most 4"])
+
+
+def test_examples_that_the_champion_learned_from_are_left_out_and_told() -> None:
+    learned = np.arange(len(LOSSES)) < 50
+    champion = worse_by(0.0).champion
+    assert champion is not None
+    better_by_heart = replace(champion, losses=np.where(learned, 0.0, champion.losses), learned=learned)
+    decision = gate(GOOD, replace(ALONE, champion=better_by_heart), RegisterSettings(gate=BOUNDS, max_regression=0.05))
+    assert decision.passed
+    assert "on 150 frozen examples, 50 that it learned from left out; may be worse" in decision.reasons[-1]
+    assert failures(replace(ALONE, champion=replace(better_by_heart, learned=None)))
+    (few,) = failures(replace(ALONE, champion=replace(better_by_heart, learned=np.ones(len(LOSSES), bool))))
+    assert few.startswith("too few frozen examples to compare with the champion, version 3: 0, 200 that it learned")
+
+
+@pytest.mark.parametrize(("judged_on", "same"), [("abc", "those"), ("def", "not those")])
+def test_other_examples_than_the_champion_was_judged_on_are_told(judged_on: str, same: str) -> None:
+    champion = worse_by(0.0).champion
+    assert champion is not None
+    reasons = gate(GOOD, replace(ALONE, champion=replace(champion, judged_on=judged_on)), RegisterSettings()).reasons
+    assert f"passed: the frozen examples are {same} that the champion, version 3, was judged on" in reasons

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import mlflow
 import pytest
@@ -33,7 +34,10 @@ FAILED = Decision(checks=[Check("bits_per_dim", False, "bits_per_dim 9, wanted a
 
 @pytest.fixture
 def register(client: MlflowClient) -> Register:
-    """Registers versions that hold nothing but their tags and metrics, and passed the gate unless told otherwise."""
+    """Registers versions that hold nothing but their tags and metrics.
+
+    They passed the gate beside the champion of the day unless told otherwise.
+    """
 
     def make(bits_per_dim: float = 3.0, *, decision: Decision | None = PASSED) -> Version:
         run_id = client.create_run(experiment_id(client, "image_anomaly")).info.run_id
@@ -42,7 +46,9 @@ def register(client: MlflowClient) -> Register:
         client.finalize_logged_model(model.model_id, "READY")
         made = register_version(client, NAME, model_uri=model.model_uri, run_id=run_id, tags={"data.shards": "abc"})
         if decision is not None:
-            record_decision(client, NAME, made, decision)
+            champion, _ = champion_and_place(client, NAME)
+            beside = {"champion": champion.number} if champion else {}
+            record_decision(client, NAME, made, replace(decision, **beside))
         return made
 
     return make
@@ -112,6 +118,33 @@ def test_rollback_returns_to_the_previous_champion_once_and_says_who_and_why(
         rollback(client, NAME, by="Grace")
 
 
+def test_a_version_that_was_rolled_back_is_not_made_champion_again_without_a_reason(
+    client: MlflowClient, register: Register
+) -> None:
+    for _ in range(2):
+        register()
+        promote(client, NAME, by="Ada")
+    rollback(client, NAME, by="Grace", reason="alarms")
+    with pytest.raises(FlowModelsError, match=r"version 2: was champion, and was rolled back \(alarms\); .* --reason"):
+        promote(client, NAME, by="Ada")
+    assert numbers(client) == {"champion": 1, "challenger": 2}
+    promote(client, NAME, by="Ada", reason="the alarms were right")
+    assert numbers(client)["champion"] == 2
+
+
+def test_a_version_that_passed_beside_another_champion_is_to_be_judged_anew(
+    client: MlflowClient, register: Register
+) -> None:
+    register()
+    promote(client, NAME, by="Ada")
+    register()
+    register()
+    promote(client, NAME, by="Ada", version=3)
+    with pytest.raises(FlowModelsError, match=r"champion was 1, now it is version 3; run `flow-models register`"):
+        promote(client, NAME, by="Ada", version=2)
+    assert numbers(client)["champion"] == 3
+
+
 def test_the_gate_promotes_only_beside_the_champion_that_it_judged_by(client: MlflowClient, register: Register) -> None:
     first, second = register(), register()
     champion, place = champion_and_place(client, NAME)
@@ -152,7 +185,7 @@ def test_a_champion_from_before_there_was_a_history_is_written_down(client: Mlfl
         register()
     for alias, version in (("champion", "2"), ("previous", "1")):
         client.set_registered_model_alias(NAME, alias, version)
-    promote(client, NAME, by="Ada")
+    promote(client, NAME, by="Ada", reason="a trial")
     assert numbers(client) == {"champion": 3, "challenger": 3, "previous": 2}
     changes = [(each.version, each.kind, each.by) for each in history.read(client, NAME)]
     assert changes == [(1, "found", "unknown"), (2, "found", "unknown"), (3, "promotion", "Ada")]
@@ -165,7 +198,7 @@ def test_a_champion_that_was_made_by_hand_is_written_down_and_previous_is_true(
         register()
     promote(client, NAME, by="Ada", version=1)
     client.set_registered_model_alias(NAME, "champion", "2")
-    promote(client, NAME, by="Ada", version=3)
+    promote(client, NAME, by="Ada", version=3, reason="a trial")
     assert numbers(client) == {"champion": 3, "challenger": 3, "previous": 2}
 
 

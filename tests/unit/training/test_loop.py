@@ -254,7 +254,7 @@ def test_it_stops_when_the_held_out_likelihood_no_longer_improves(tmp_path: Path
 
 def test_it_stops_when_the_time_is_over(tmp_path: Path) -> None:
     outcome = run(tmp_path, epochs=100_000, minutes=0.02, patience=100_000)
-    assert outcome.reason == "0.02 minutes are over"
+    assert outcome.reason == "1.2 seconds are over"
 
 
 def test_an_interrupted_run_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -279,6 +279,7 @@ def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path: Path, caplo
 
     outcome = run(tmp_path, using=TrainingData(batches, STEPS, images(50)))  # type: ignore[arg-type]
     assert outcome.skipped_steps == 1
+    assert [row["skipped_steps"] for row in curves(tmp_path / "model")] == ["0", "1", "1", "1"]
     assert "step 8: the loss or its gradient is not finite" in caplog.text
     assert all(np.isfinite(each).all() for each in weights(tmp_path / "model"))
 
@@ -291,6 +292,17 @@ def test_a_run_that_stays_non_finite_ends_with_what_to_do(tmp_path: Path) -> Non
 
     with pytest.raises(FlowModelsError, match=r"training diverged at step 10: .* lower train.learning_rate"):
         run(tmp_path, using=TrainingData(batches, STEPS, images(50)))  # type: ignore[arg-type]
+
+
+def test_a_held_out_likelihood_that_is_never_finite_ends_without_a_model(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    holdout = images(50).astype(np.float32)
+    holdout[7] = np.nan
+    with pytest.raises(FlowModelsError, match="the held-out likelihood was never finite"):
+        run(tmp_path, using=TrainingData(data().batches, STEPS, holdout), epochs=1)
+    assert "1 of 50 held-out examples have no finite loss" in caplog.text
+    assert not (tmp_path / "model").exists()
 
 
 def test_fewer_examples_than_a_batch_are_refused_before_work_starts(tmp_path: Path) -> None:

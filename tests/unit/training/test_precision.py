@@ -4,6 +4,7 @@ import json
 import logging
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -41,8 +42,9 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: {"device_name": "H100"})
 
 
-def choose(run: str = "run", **wanted: str) -> Compute:
-    return choose_compute(TrainSettings(**wanted), run=Path(run))  # type: ignore[arg-type]
+def choose(run: str = "run", *, architecture: str = "glow", steps: int = 10_000, **wanted: Any) -> Compute:
+    settings = TrainSettings(**wanted)
+    return choose_compute(settings, architecture, steps=steps, run=Path(run))
 
 
 def test_what_is_asked_for_is_taken_unmeasured(machine: Machine) -> None:
@@ -60,6 +62,18 @@ def test_auto_takes_the_type_that_is_measured_to_be_faster(machine: Machine, fas
 def test_a_cpu_runs_graphs_unless_xla_is_asked_for(machine: Machine) -> None:
     assert choose() == Compute("bfloat16", "graph")
     assert choose("other", compile="xla") == Compute("bfloat16", "xla")
+
+
+@pytest.mark.parametrize("architecture", ["realnvp", "spline_coupling"])
+def test_a_long_training_on_vectors_is_compiled_by_xla_in_float32_unmeasured(
+    machine: Machine, architecture: str
+) -> None:
+    assert choose("long", architecture=architecture) == Compute("float32", "xla")
+    assert choose("short", architecture=architecture, steps=100) == Compute("float32", "graph")
+    assert choose("hurried", architecture=architecture, minutes=0.1) == Compute("float32", "graph")
+    assert choose("asked", architecture=architecture, compile="graph") == Compute("float32", "graph")
+    assert choose("half", architecture=architecture, precision="bfloat16") == Compute("bfloat16", "xla")
+    assert not machine.taken
 
 
 @pytest.mark.usefixtures("gpu")

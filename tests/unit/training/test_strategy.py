@@ -20,14 +20,25 @@ BATCH, STEPS = 12, 4
 
 
 def losses(replicas: Replicas) -> list[float]:
-    """Of the first steps of a training; the start and the noise are part of it."""
+    """Of the first steps of a training on images; the start and the noise are part of it."""
     with replicas.scope():
         model = FlowModel("glow", {"image_shape": (4, 4, 1), "levels": 1, "steps": 2, "hidden_channels": 8})
-    stepper = Stepper(model, TrainSettings(), seed=1, replicas=replicas)
     images = tf.constant(np.random.default_rng(0).integers(0, 256, [BATCH, 4, 4, 1]), tf.uint8)
-    stepper.initialise(images)
+    return _first_steps(Stepper(model, TrainSettings(), seed=1, replicas=replicas), images)
+
+
+def losses_by_xla(replicas: Replicas) -> list[float]:
+    """The same on vectors, compiled."""
+    with replicas.scope():
+        model = FlowModel("realnvp", {"features": 2, "layers": 2, "hidden": [8]})
+    x = tf.constant(np.random.default_rng(0).standard_normal([BATCH, 2]), tf.float32)
+    return _first_steps(Stepper(model, TrainSettings(), seed=1, xla=True, replicas=replicas), x)
+
+
+def _first_steps(stepper: Stepper, batch: tf.Tensor) -> list[float]:
+    stepper.initialise(batch)
     stepper.share()
-    return [float(stepper.step(images, tf.constant(index), tf.constant(0.01))[0]) for index in range(STEPS)]
+    return [float(stepper.step(batch, tf.constant(index), tf.constant(0.01))[0]) for index in range(STEPS)]
 
 
 def two_devices() -> None:
@@ -37,7 +48,8 @@ def two_devices() -> None:
     replicas = Replicas(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
     rows = tf.range(BATCH)
     seen = replicas.sum(lambda: [tf.scatter_nd(replicas.part(rows)[:, None], tf.ones(BATCH // 2, tf.int32), [BATCH])])
-    sys.stdout.write(json.dumps({"seen": seen[0].numpy().tolist(), "losses": losses(replicas)}))
+    found = {"losses": losses(replicas), "compiled": losses_by_xla(replicas)}
+    sys.stdout.write(json.dumps({"seen": seen[0].numpy().tolist(), **found}))
 
 
 def test_two_devices_share_the_batch_and_step_as_one_does() -> None:
@@ -45,6 +57,7 @@ def test_two_devices_share_the_batch_and_step_as_one_does() -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["seen"] == [1] * BATCH
     np.testing.assert_allclose(found["losses"], losses(Replicas()), rtol=1e-5)
+    np.testing.assert_allclose(found["compiled"], losses_by_xla(Replicas()), rtol=1e-5)
 
 
 def test_a_batch_that_the_replicas_cannot_share_is_refused(tmp_path: Path) -> None:
