@@ -5,6 +5,7 @@ Each reads what the one before left, and leaves files for the next; ``dvc.yaml``
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from flow_models.data.sources import Source
     from flow_models.validation.checkpoint import Validation
 
+PACKED = DATA_CACHE / "packed"  # the shards made last: DVC empties its own folder before a stage runs
 NEWEST = DATA_CACHE / "newest.parquet"
 
 
@@ -208,17 +210,18 @@ def prepare(settings: Settings) -> Index:
     Raises:
         FlowModelsError: if an image changed since it was validated, or an inlier class is missing.
     """
+    from flow_models.data.atomic import complete_folder
     from flow_models.data.cluster import open_workers
     from flow_models.data.manifest import read_manifest
-    from flow_models.data.shards import write_shards
+    from flow_models.data.shards import link, write_shards
     from flow_models.validation.quarantine import read_quarantine
 
     source = _source(settings)
     with open_workers(settings.data.cluster) as workers:
-        return write_shards(
+        index = write_shards(
             read_manifest(MANIFEST),
             source,
-            SHARDS,
+            PACKED,
             shape=settings.data.shape,
             holdout=settings.data.holdout,
             seed=settings.seed,
@@ -229,6 +232,9 @@ def prepare(settings: Settings) -> Index:
             left_out=read_quarantine(VALIDATION_REPORT),
             workers=workers,
         )
+    with complete_folder(SHARDS) as unfinished:
+        shutil.copytree(PACKED, unfinished, copy_function=link, dirs_exist_ok=True)
+    return index
 
 
 def simulate(settings: Settings) -> Simulated:

@@ -16,10 +16,11 @@ import pandas as pd
 import pytest
 
 from flow_models.data import manifest as module
+from flow_models.data.fetching import fetcher
 from flow_models.data.manifest import Summary, read_manifest, write_manifest
 from flow_models.data.pipeline import load_split
 from flow_models.data.s3 import S3Source
-from flow_models.data.shards import Index, local_files, read_index, write_shards
+from flow_models.data.shards import Index, read_index, write_shards
 from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError, UnavailableError
 from tests.integration.fault_proxy import FAULTS, FaultProxy, faulty
@@ -82,8 +83,8 @@ def test_shards_in_s3_are_the_same_though_a_fifth_of_the_answers_is_spoilt(
     del expected["index.json"]
     proxy.share = 0.2
     index = store(manifest)
-    files = [file for split in index.splits for file in local_files(Path("stored"), index, split).items()]
-    assert {name: path.read_bytes() for name, path in files} == expected
+    fetch, files = fetcher(Path("stored"), index), [file for split in index.splits.values() for file in split.files]
+    assert {file.name: fetch(file).read_bytes() for file in files} == expected
     assert replace(index, location=None) == read_index(tmp_path / "shards")
     assert set(proxy.done) == set(FAULTS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -139,3 +140,12 @@ def test_a_page_that_is_no_xml_is_left_to_boto3(stored: S3Server, monkeypatch: p
     )
     with pytest.raises(UnavailableError, match=r"s3://images: cannot be reached .*invalid XML"):
         list(source.list())
+
+
+def test_an_object_in_parts_is_whole_if_it_has_the_sha256_that_is_known(s3: S3Server) -> None:
+    s3.client.create_bucket(Bucket="images")
+    s3.upload_in_parts("images", "key", b"content")
+    source, known = S3Source("s3://images"), hashlib.sha256(b"content").hexdigest()
+    asked = asked_of_boto3(source)
+    assert [source.read("key", sha256=known).data for _ in range(3)] == [b"content"] * 3
+    assert len(asked) == 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 
@@ -64,6 +66,16 @@ def test_the_report_opens_without_a_network(project: Project) -> None:
     assert [each[:60] for each in parser.found if not each.startswith(("data:", "#"))] == []
     assert any(each.startswith("data:image/") for each in parser.found)
     assert re.findall(r"@import|url\((?!['\"]?(?:data:|#))", page) == []
+
+
+def test_another_machine_takes_what_one_has_done_from_the_run_cache(copy: Project, tmp_path: Path) -> None:
+    copy.run("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    copy.run("dvc", "push", "--run-cache")
+    for left in ("data", "prepared", "models", "reports", ".cache", ".dvc/cache"):
+        shutil.rmtree(copy.folder / left)
+    (copy.folder / "dvc.lock").unlink()  # nobody committed it
+    copy.run("dvc", "pull", "--run-cache", "data")
+    assert copy.run("dvc", "repro", "--pull", "register@image_anomaly").stages == []
 
 
 def test_nothing_runs_when_nothing_has_changed(project: Project) -> None:

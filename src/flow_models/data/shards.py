@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -161,6 +162,14 @@ def read_index(folder: Path) -> Index:
     return index
 
 
+def link(file: str | Path, other: str | Path) -> None:
+    """Give a file another name; make it a copy where the disk cannot do that."""
+    try:
+        os.link(file, other)
+    except OSError:
+        shutil.copyfile(file, other)
+
+
 class _Unchanged:
     """Files of the shards that were here before, and would be made again just the same."""
 
@@ -179,7 +188,7 @@ class _Unchanged:
             return None
         if store is None:
             path = self._packing.folder / plan.name
-            shutil.copyfile(self._folder / file.name, path)
+            link(self._folder / file.name, path)
             whole = file_sha256(path) == file.sha256
         else:
             whole = store.holds(stored_name(file.sha256), file.size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from flow_models.data.manifest import read_manifest, write_manifest
 from flow_models.data.pipeline import load_split
@@ -74,6 +76,15 @@ def test_a_file_is_accepted_or_in_quarantine_with_its_reason(corpus: Corpus, nam
     else:
         assert re.match("|".join(map(re.escape, reason.split("|"))), corpus.reasons[name])
         assert f"val/odd/{name}" not in corpus.packed
+
+
+def test_an_interlaced_file_is_the_same_picture(corpus: Corpus) -> None:
+    with Image.open(io.BytesIO(KINDS["interlaced-with-profile.png"][0]())) as image:
+        assert image.info["interlace"] == 1
+        assert image.info["icc_profile"]
+    np.testing.assert_array_equal(
+        corpus.packed["val/odd/interlaced-with-profile.png"], corpus.packed["val/odd/colour.png"]
+    )
 
 
 def test_there_are_many_kinds() -> None:
