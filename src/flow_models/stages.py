@@ -62,17 +62,18 @@ def train(settings: Settings) -> Outcome:
         lesson.digest, settings.data.augmentation, settings.model, settings.partition, settings.train, settings.seed
     )
     run, blueprint = CHECKPOINTS / settings.label / made_with, lesson.blueprint
-    compute = Compute(**replicas.share_json(asdict(choose_compute(settings.train, run=run))))
-    reversible = choose_reversible(
-        settings.train.reversible,
-        blueprint.architecture,
-        {**blueprint.options, "compute_dtype": compute.dtype},
-        batch_size=settings.train.batch_size // replicas.count,
-        run=run,
-    )
-    reversible = replicas.share_json(reversible)
-    with replicas.scope():
-        model = blueprint.build(compute_dtype=compute.dtype, reversible=reversible)
+    with replicas.losses_explained():
+        compute = Compute(**replicas.share_json(asdict(choose_compute(settings.train, run=run))))
+        reversible = choose_reversible(
+            settings.train.reversible,
+            blueprint.architecture,
+            {**blueprint.options, "compute_dtype": compute.dtype},
+            batch_size=settings.train.batch_size // replicas.count,
+            run=run,
+        )
+        reversible = replicas.share_json(reversible)
+        with replicas.scope():
+            model = blueprint.build(compute_dtype=compute.dtype, reversible=reversible)
     outcome = training.train(
         model,
         lesson.data,
