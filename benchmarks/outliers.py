@@ -29,6 +29,7 @@ from benchmarks.development_sets import DEVELOPMENT
 from benchmarks.outlier_sets import PAIRS, Images, Pair, controls
 from flow_models import training
 from flow_models.applications.image_scores import examine
+from flow_models.data.lanes import WHOLE, Share
 from flow_models.evaluation import outliers
 from flow_models.evaluation.compressors import CODECS, compressed_bits
 from flow_models.evaluation.conformal import benjamini_hochberg
@@ -89,11 +90,12 @@ def trained(images: Images, folder: Path, wanted: argparse.Namespace) -> tuple[F
         model = FlowModel("glow", {**options, "hidden_channels": wanted.hidden}, compute_dtype=compute.dtype)
         per_epoch = len(rest) // BATCH
 
-        def batches(epoch: int, skip: int) -> tf.data.Dataset:
+        def batches(epoch: int, skip: int, share: Share = WHOLE) -> tf.data.Dataset:
             own = np.random.default_rng([1, epoch]).permutation(len(rest))[: per_epoch * BATCH]
-            return tf.data.Dataset.from_tensor_slices(own.reshape(-1, BATCH)[skip:]).map(
+            own = own.reshape(-1, BATCH)[skip:, share.rows(BATCH)]
+            return tf.data.Dataset.from_tensor_slices(own).map(
                 lambda places: tf.ensure_shape(
-                    tf.numpy_function(lambda at: rest[at], [places], tf.uint8), [BATCH, *rest.shape[1:]]
+                    tf.numpy_function(lambda at: rest[at], [places], tf.uint8), [own.shape[1], *rest.shape[1:]]
                 )
             )
 

@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from flow_models import data_stages, stages
+from flow_models.data.lanes import steps_per_epoch
 from flow_models.settings import Settings
 
 
@@ -35,7 +36,7 @@ def main() -> None:
         common = _settings(arguments)
         data_stages.validate(common)
         index = data_stages.prepare(common)
-        epochs = max(arguments.steps // (index.splits["train"].count // common.train.batch_size), 1)
+        epochs = max(arguments.steps // steps_per_epoch(index.splits["train"].files, common.train.batch_size), 1)
         reached = {}
         for precision in ("float32", "bfloat16"):
             train = common.train.model_copy(update={"precision": precision, "epochs": epochs})

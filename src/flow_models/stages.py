@@ -66,18 +66,19 @@ def train(settings: Settings) -> Outcome:
     )
     run, blueprint = CHECKPOINTS / settings.label / made_with, lesson.blueprint
     steps = settings.train.epochs * lesson.data.steps_per_epoch
-    compute = choose_compute(settings.train, blueprint.architecture, steps=steps, run=run)
-    compute = Compute(**replicas.share_json(asdict(compute)))
-    reversible = choose_reversible(
-        settings.train.reversible,
-        blueprint.architecture,
-        {**blueprint.options, "compute_dtype": compute.dtype},
-        batch_size=settings.train.batch_size // replicas.count,
-        run=run,
-    )
-    reversible = replicas.share_json(reversible)
-    with replicas.scope():
-        model = blueprint.build(compute_dtype=compute.dtype, reversible=reversible)
+    with replicas.losses_explained():
+        compute = choose_compute(settings.train, blueprint.architecture, steps=steps, run=run)
+        compute = Compute(**replicas.share_json(asdict(compute)))
+        reversible = choose_reversible(
+            settings.train.reversible,
+            blueprint.architecture,
+            {**blueprint.options, "compute_dtype": compute.dtype},
+            batch_size=settings.train.batch_size // replicas.count,
+            run=run,
+        )
+        reversible = replicas.share_json(reversible)
+        with replicas.scope():
+            model = blueprint.build(compute_dtype=compute.dtype, reversible=reversible)
     outcome = training.train(
         model,
         lesson.data,

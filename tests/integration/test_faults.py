@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from flow_models.data import manifest as module
+from flow_models.data import packing, shards
 from flow_models.data.fetching import fetcher
 from flow_models.data.manifest import Summary, read_manifest, write_manifest
 from flow_models.data.pipeline import load_split
@@ -44,10 +45,10 @@ def described(folder: Path, uri: str = "s3://images") -> Summary:
     return write_manifest(open_source(uri), folder / "manifest.parquet", journals=folder / "journals")
 
 
-def shard(folder: Path, uri: str = "s3://images") -> dict[str, bytes]:
+def shard(folder: Path, uri: str = "s3://images", *, seed: int = 0, manifest: Path | None = None) -> dict[str, bytes]:
     """The files of the shards, made without a cache: every image is read a second time."""
-    manifest = read_manifest(folder / "manifest.parquet")
-    write_shards(manifest, open_source(uri), folder / "shards", **OPTIONS)
+    rows = read_manifest(manifest or folder / "manifest.parquet")
+    write_shards(rows, open_source(uri), folder / "shards", **OPTIONS | {"seed": seed})
     return {path.name: path.read_bytes() for path in (folder / "shards").iterdir()}
 
 
@@ -223,7 +224,9 @@ def test_a_killed_run_leaves_nothing_half_and_goes_on(proxy: FaultProxy, tmp_pat
     assert described(tmp_path / "clean").digest == described(tmp_path).digest
 
 
-def test_shards_of_a_killed_run_are_never_taken_for_whole_ones(tmp_path: Path) -> None:
+def test_shards_of_a_killed_run_are_never_taken_for_whole_ones_and_finished_files_are_not_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local, manifest = str(write_images(tmp_path / "data")), tmp_path / "manifest.parquet"
     described(tmp_path, local)
     before = shard(tmp_path, local)
@@ -235,15 +238,21 @@ def test_shards_of_a_killed_run_are_never_taken_for_whole_ones(tmp_path: Path) -
     )
     run = subprocess.Popen([sys.executable, "-c", program, str(manifest), local, str(tmp_path / "shards")])
     unfinished, deadline = tmp_path / ".shards.unfinished", time.monotonic() + 100
-    while not list(unfinished.glob("*.tfrecord")) and time.monotonic() < deadline:
+    while not list(unfinished.glob("train-00000.tfrecord.json")) and time.monotonic() < deadline:
         time.sleep(0.01)
     run.kill()
     run.wait()
-    assert list(unfinished.glob("train-00000.tfrecord"))
     assert not list(unfinished.glob("index.json"))
     assert {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()} == before
-    assert shard(tmp_path, local) == before
+
+    made, write = [], packing.pack
+    monkeypatch.setattr(shards, "pack", lambda how, plans: made.extend(p.name for p in plans) or write(how, plans))
+    after = shard(tmp_path, local, seed=1)
+    assert "train-00000.tfrecord" in set(after) - set(made)
+    assert made
     assert not unfinished.exists()
+    assert after == shard(tmp_path / "clean", local, seed=1, manifest=manifest)
+    assert shard(tmp_path, local) == before
 
 
 @contextmanager
@@ -271,6 +280,6 @@ def test_a_full_disk_is_one_line_and_what_was_there_stays(tmp_path: Path) -> Non
     with no_file_larger_than(1000), pytest.raises(FlowModelsError, match=r"shards: cannot be written \(.*; make room"):
         write_shards(manifest[manifest["key"] > "train/cat/003"], open_source(local), tmp_path / "shards", **OPTIONS)
     assert {path.name: path.read_bytes() for path in (tmp_path / "shards").iterdir()} == before
-    assert not list(tmp_path.rglob("*.unfinished"))
+    assert [list(left.iterdir()) for left in tmp_path.rglob("*.unfinished")] == [[]]
     assert described(tmp_path, local).images == IMAGES - 1
     assert shard(tmp_path, local) != before

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from flow_models.applications.base import Blueprint, Digests, Lesson, Served, one_hot
 from flow_models.applications.image_scores import fit_outlier_score, held_out
+from flow_models.data.lanes import WHOLE, steps_per_epoch
 from flow_models.data.manifest import manifest_digest, read_manifest
 from flow_models.data.pipeline import Split, load_split, training_batches
 from flow_models.data.shards import Index, read_index
@@ -48,16 +49,17 @@ class ImageApplication:
         (holdout, _), latent = held_out(settings), self.latent(settings, index)
         classes: Sequence[str] = latent.get("about", {}).get("classes", ())
         data = training.TrainingData(
-            batches=lambda epoch, skip: training_batches(
+            batches=lambda epoch, skip, share=WHOLE: training_batches(
                 SHARDS,
                 batch_size=size,
                 seed=seed,
                 epoch=epoch,
                 skip=skip,
+                share=share,
                 classes=classes,
                 augmentation=augmentation,
             ),
-            steps_per_epoch=index.splits["train"].count // size,
+            steps_per_epoch=steps_per_epoch(index.splits["train"].files, size),
             holdout=(holdout.images, one_hot(class_numbers(holdout, classes), len(classes)))
             if classes
             else holdout.images,

@@ -73,6 +73,7 @@ class VectorApplication(ABC):
     def learn(self, settings: Settings) -> Lesson:
         """The model at its start, and what it learns from."""
         from flow_models import training
+        from flow_models.data.lanes import WHOLE
         from flow_models.data.pipeline import vector_batches
 
         table = read_table(settings.prepared_folder)
@@ -90,8 +91,8 @@ class VectorApplication(ABC):
         return Lesson(
             blueprint=blueprint(settings, table),
             data=training.TrainingData(
-                batches=lambda epoch, skip: vector_batches(
-                    arrays(rows(epoch)), batch_size=size, seed=seed, epoch=epoch, skip=skip
+                batches=lambda epoch, skip, share=WHOLE: vector_batches(
+                    arrays(rows(epoch)), batch_size=size, seed=seed, epoch=epoch, skip=skip, share=share
                 ),
                 steps_per_epoch=len(train) // size,
                 holdout=_alone(arrays(holdout)),

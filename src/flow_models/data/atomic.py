@@ -22,7 +22,7 @@ def complete_file(path: Path) -> Iterator[Path]:
         FlowModelsError: if the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished = _unfinished(path)
     try:
         yield unfinished
         unfinished.replace(path)
@@ -40,10 +40,23 @@ def complete_folder(folder: Path) -> Iterator[Path]:
     Raises:
         FlowModelsError: if the disk is full.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # what a killed run left
-    unfinished.mkdir()
+    shutil.rmtree(_unfinished(folder), ignore_errors=True)  # what a killed run left
+    try:
+        with resumed_folder(folder) as unfinished:
+            yield unfinished
+    finally:
+        shutil.rmtree(_unfinished(folder), ignore_errors=True)
+
+
+@contextmanager
+def resumed_folder(folder: Path) -> Iterator[Path]:
+    """Like :func:`complete_folder`, but the folder has what a block left there that did not come to its end.
+
+    Raises:
+        FlowModelsError: if the disk is full.
+    """
+    unfinished = _unfinished(folder)
+    unfinished.mkdir(parents=True, exist_ok=True)
     try:
         yield unfinished
         if folder.exists():
@@ -52,8 +65,10 @@ def complete_folder(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise_without_room(error, folder)
         raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.unfinished")
 
 
 def raise_without_room(error: OSError, path: Path) -> None:

@@ -45,9 +45,9 @@ def fetcher(folder: Path, index: Index) -> Fetch:
     return fetch
 
 
-def fetched(fetch: Fetch, files: Sequence[PackedFile]) -> Generator[Path, None, None]:
-    """The paths of files, in order, a few of them fetched ahead."""
-    return ordered_map(fetch, files, threads=_AT_ONCE, title="", progress=False)
+def fetched(fetch: Fetch, files: Sequence[PackedFile], *, others: int = 0) -> Generator[Path, None, None]:
+    """The paths of files, in order, a few of them fetched ahead; fewer if others are fetched at the same time."""
+    return ordered_map(fetch, files, threads=-(-_AT_ONCE // (1 + others)), title="", progress=False)
 
 
 def _download(store: Source, sha256: str) -> bytes:

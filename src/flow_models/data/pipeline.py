@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from math import prod
 from pathlib import Path
 from typing import TypeAlias
@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 
 from flow_models.data.augmentation import augment
 from flow_models.data.fetching import Fetch, fetched, fetcher
+from flow_models.data.lanes import WHOLE, Share, lanes_of, steps_per_epoch
 from flow_models.data.packing import PackedFile
 from flow_models.data.shards import Index, Shape, read_index
 from flow_models.errors import FlowModelsError
 from flow_models.settings import AugmentationSettings
 
 Batch: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
+Seed: TypeAlias = tuple[int, int]
+READ_TOGETHER = 8  # files
 SHUFFLED_BYTES = 64 * 2**20  # of pixels shuffled together
+fold_in = tf.random.experimental.stateless_fold_in
 _FEATURES = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "class", "key")}
 
 
@@ -67,6 +71,7 @@ def training_batches(
     seed: int,
     epoch: int,
     skip: int = 0,
+    share: Share = WHOLE,
     classes: Sequence[str] = (),
     augmentation: AugmentationSettings | None = None,
 ) -> Iterator[Batch]:
@@ -74,51 +79,69 @@ def training_batches(
 
     Files are read interleaved and the images shuffled within 64 MB, on top of the hashed order in
     the files. TensorFlow's global seed has no say, so a resumed run sees what the first would have.
-    The first batch waits for the files that are read together, and for no other.
+    The first batch waits for the files that are read together, and for no other. A batch is made of
+    equal parts, each from files of its own (``lanes``): who takes a share opens the files of that only.
 
     Args:
         folder: of shards.
-        batch_size: images a batch; a smaller last batch is dropped.
+        batch_size: images a batch; what is left of an epoch after the last whole batch is dropped.
         seed: of the run.
         epoch: counted from 0.
         skip: batches that were already seen in this epoch.
+        share: of every batch; the shares of all workers, one after the other, are the batch.
         classes: the class folders, in the order of their numbers; none: classes do not matter.
         augmentation: how the images are varied, by draws that follow from seed, epoch and batch; None: not at all.
 
     Returns:
-        Batches ``(batch_size, height, width, channels)``, uint8; or, with ``classes``, pairs of these and the classes
-        as one-hot rows ``(batch_size, len(classes))``, float32.
+        The share of batches ``(batch_size, height, width, channels)``, uint8; or, with ``classes``, pairs of these and
+        the classes as one-hot rows ``(batch_size, len(classes))``, float32.
 
     Raises:
         FlowModelsError: if there are fewer images than one batch; in the iteration, if a shard is missing or damaged.
     """
     index = read_index(folder)
     train = index.splits["train"]
-    if train.count < batch_size:
+    if (steps := steps_per_epoch(train.files, batch_size)) < 1:
         raise FlowModelsError(
-            f"train.batch_size is {batch_size}, but {folder} has {train.count} images to train on; "
-            f"use at most {train.count}"
+            f"train.batch_size is {batch_size}, but {folder} has {train.count} images to train on; use a smaller one"
         )
-    order = sorted(train.files, key=lambda file: hashlib.sha256(f"{seed}:{epoch}:{file.name}".encode()).digest())
+    lanes = lanes_of(train.files, batch_size)
+    part, rows = batch_size // len(lanes), share.rows(batch_size)
+    own = range(rows.start // part, -(-rows.stop // part))
+    cut = slice(rows.start - own.start * part, rows.stop - own.start * part)
+    # The first lane has the seed of a set that is not divided.
+    seeds = [(seed, epoch + (lane << 32)) for lane in own]
     failures: list[FlowModelsError] = []
     fetch = _remembering(fetcher(folder, index), failures)
-    records = _interleaved(fetched(fetch, order), len(order))
-    shuffled = _shuffled(records, chunk=max(SHUFFLED_BYTES // prod(index.shape), batch_size), seed=(seed, epoch))
-    batches = shuffled.skip(skip * batch_size).batch(batch_size, drop_remainder=True)
 
-    def parse(number: tf.Tensor, records: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
-        images = _images(records, index.shape)
+    def lane(number: int, own_seed: Seed) -> tf.data.Dataset[tf.Tensor]:
+        order = sorted(lanes[number], key=lambda file: sha256(f"{seed}:{epoch}:{file.name}".encode()).digest())
+        paths = fetched(fetch, order, others=len(own) - 1)
+        records = _interleaved(paths, len(order), together=-(-READ_TOGETHER // len(lanes)))
+        chunk = max(SHUFFLED_BYTES // prod(index.shape) // len(lanes), part)
+        return _shuffled(records, chunk=chunk, seed=own_seed).skip(skip * part).batch(part, drop_remainder=True)
+
+    def parse(number: tf.Tensor, parts: tuple[tf.Tensor, ...]) -> Batch:
+        images = [_images(records, index.shape) for records in parts]
         if augmentation is not None:
-            own = tf.random.experimental.stateless_fold_in(tf.constant([seed, epoch], tf.int64), number)
-            images = augment(images, augmentation, seed=own)
-        return (images, _one_hot(records, classes)) if classes else images
+            folded = [fold_in(tf.constant(each, tf.int64), number) for each in seeds]
+            images = [augment(each, augmentation, seed=own) for each, own in zip(images, folded, strict=True)]
+        batch = tf.concat(images, axis=0)[cut]
+        return (batch, _one_hot(tf.concat(parts, axis=0)[cut], classes)) if classes else batch
 
-    parsed = batches.enumerate(start=skip).map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    parts = tf.data.Dataset.zip(tuple(map(lane, own, seeds))).take(steps - skip)
+    parsed = parts.enumerate(start=skip).map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
     return _explained(parsed, folder, index, failures)
 
 
 def vector_batches(
-    arrays: Sequence[NDArray[np.float32]], *, batch_size: int, seed: int, epoch: int, skip: int = 0
+    arrays: Sequence[NDArray[np.float32]],
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    skip: int = 0,
+    share: Share = WHOLE,
 ) -> tf.data.Dataset[tf.Tensor]:
     """One epoch of rows in an order that is a function of ``seed`` and ``epoch`` alone.
 
@@ -128,14 +151,15 @@ def vector_batches(
         seed: of the run.
         epoch: counted from 0.
         skip: batches that were already seen in this epoch.
+        share: of every batch.
 
     Returns:
-        Batches ``(batch_size, p)``, or pairs of these and ``(batch_size, m)``.
+        The share of batches ``(batch_size, p)``, or of pairs of these and ``(batch_size, m)``.
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(arrays[0]))
     steps = len(order) // batch_size
     batches = tuple(
-        each[order[: steps * batch_size]].reshape(steps, batch_size, *each.shape[1:])[skip:] for each in arrays
+        each[order[: steps * batch_size].reshape(steps, batch_size)[skip:, share.rows(batch_size)]] for each in arrays
     )
     return tf.data.Dataset.from_tensor_slices(batches if len(batches) > 1 else batches[0])
 
@@ -173,18 +197,18 @@ def _readable(folder: Path, index: Index, failures: Sequence[FlowModelsError] = 
         raise FlowModelsError(f"{folder}: damaged ({error.message}); {remedy}") from None
 
 
-def _interleaved(paths: Iterator[Path], count: int) -> tf.data.Dataset[tf.Tensor]:
+def _interleaved(paths: Iterator[Path], count: int, *, together: int) -> tf.data.Dataset[tf.Tensor]:
     # A quarter of the time that from_generator takes, and small sets have many epochs.
     names = tf.data.Dataset.range(count).map(lambda _: tf.numpy_function(lambda: str(next(paths)), [], tf.string))
     # In this thread: with threads of its own it would wait for many more files before the first record.
-    return names.interleave(tf.data.TFRecordDataset, cycle_length=8, block_length=16)
+    return names.interleave(tf.data.TFRecordDataset, cycle_length=together, block_length=16)
 
 
-def _shuffled(records: tf.data.Dataset[tf.Tensor], *, chunk: int, seed: tuple[int, int]) -> tf.data.Dataset[tf.Tensor]:
+def _shuffled(records: tf.data.Dataset[tf.Tensor], *, chunk: int, seed: Seed) -> tf.data.Dataset[tf.Tensor]:
     """Shuffle within chunks of records, by stateless random numbers only."""
 
     def shuffle(number: tf.Tensor, chunk_of_records: tf.Tensor) -> tf.Tensor:
-        own = tf.random.experimental.stateless_fold_in(tf.constant(seed, tf.int64), number)
+        own = fold_in(tf.constant(seed, tf.int64), number)
         return tf.gather(chunk_of_records, tf.argsort(tf.random.stateless_uniform(tf.shape(chunk_of_records), own)))
 
     return records.batch(chunk).enumerate().map(shuffle).prefetch(1).unbatch()

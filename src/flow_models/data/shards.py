@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from flow_models.data.atomic import complete_folder
+from flow_models.data.atomic import resumed_folder
 from flow_models.data.cache import file_sha256
 from flow_models.data.cluster import Workers
 from flow_models.data.kept_pixels import KeptPixels
@@ -98,7 +98,8 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     A record is a ``tf.train.Example``: ``image`` (raw uint8, row by row), ``class``, ``key``. The
     holdout is chosen by a hash of the seed and the content, so copies of an image stay on one side
     and an image keeps its side when others are added. ``train`` lies in hashed order, the others by key.
-    A file that the folder had before, and that would be made again of the same images, is kept.
+    A file that the folder had before, and that would be made again of the same images, is kept; so is one
+    that a run had finished which did not come to its end.
 
     Args:
         manifest: validated; rows with an ``error`` are left out.
@@ -123,10 +124,10 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
     normal = sorted(set(inliers or classes))
     _require_inliers(normal, usable, source)
     plans = plan_files(usable, shape=shape, holdout=holdout, seed=seed, megabytes=megabytes)
-    with complete_folder(folder) as unfinished:
+    with resumed_folder(folder) as unfinished:
         shown = store.uri if store else str(folder)
         packing = Packing(source, kept, shape, unfinished.absolute(), store, shown=shown, code=packing_code())
-        packed = _packed(packing, plans, _Unchanged(folder, packing), workers or Workers())
+        packed = _packed(packing, plans, _Earlier(folder, packing), workers or Workers())
         splits = {
             split: SplitFiles(_class_counts(files), [next(packed) for _ in files]) for split, files in plans.items()
         }
@@ -134,6 +135,7 @@ def write_shards(  # noqa: PLR0913 - each is a fact of its own about the shards
         if store:
             index = replace(index, location=store.uri, requester_pays=store.requester_pays)
         _require_files(unfinished, index)
+        _remove_others(unfinished, index)
         (unfinished / INDEX).write_text(json.dumps(asdict(index), indent=2) + "\n", encoding="utf-8")
     return index
 
@@ -170,8 +172,8 @@ def link(file: str | Path, other: str | Path) -> None:
         shutil.copyfile(file, other)
 
 
-class _Unchanged:
-    """Files of the shards that were here before, and would be made again just the same."""
+class _Earlier:
+    """Files that the last shards have, or a run that did not come to its end, and that would be made again the same."""
 
     def __init__(self, folder: Path, packing: Packing) -> None:
         self._folder, self._packing = folder, packing
@@ -183,34 +185,56 @@ class _Unchanged:
 
     def take(self, plan: FilePlan) -> PackedFile | None:
         """The file as it was, in its new place; None if it must be made."""
-        file, store = self._files.get(made_of(plan, self._packing.shape)), self._packing.store
+        wanted, path = made_of(plan, self._packing.shape), self._packing.folder / plan.name
+        file = self._begun(plan.name)
+        if file is not None and file.made_of == wanted and self._whole(file, path):
+            return file
+        path.unlink(missing_ok=True)
+        file = self._files.get(wanted)
         if file is None:
             return None
-        if store is None:
-            path = self._packing.folder / plan.name
-            link(self._folder / file.name, path)
-            whole = file_sha256(path) == file.sha256
-        else:
-            whole = store.holds(stored_name(file.sha256), file.size)
-        return replace(file, name=plan.name) if whole else None
+        if self._packing.store is None:
+            with suppress(FileNotFoundError):
+                link(self._folder / file.name, path)
+        return replace(file, name=plan.name) if self._whole(file, path) else None
+
+    def remember(self, file: PackedFile) -> None:
+        """Say beside a file that is finished what it is: another run need not make it if this one is killed."""
+        self._note(file.name).write_text(json.dumps(asdict(file)), encoding="utf-8")
+
+    def _begun(self, name: str) -> PackedFile | None:
+        try:
+            return PackedFile(**json.loads(self._note(name).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _note(self, name: str) -> Path:
+        return self._packing.folder / f"{name}.json"
+
+    def _whole(self, file: PackedFile, path: Path) -> bool:
+        if self._packing.store is not None:
+            return self._packing.store.holds(stored_name(file.sha256), file.size)
+        return path.is_file() and file_sha256(path) == file.sha256
 
 
 def _packed(
-    packing: Packing, plans: Mapping[str, Sequence[FilePlan]], unchanged: _Unchanged, workers: Workers
+    packing: Packing, plans: Mapping[str, Sequence[FilePlan]], earlier: _Earlier, workers: Workers
 ) -> Iterator[PackedFile]:
     """Each planned file, written or kept."""
     asked: deque[tuple[FilePlan, PackedFile | None]] = deque()
 
     def missing() -> Iterator[list[FilePlan]]:
         for plan in chain(*plans.values()):
-            asked.append((plan, unchanged.take(plan)))
+            asked.append((plan, earlier.take(plan)))
             yield [] if asked[-1][1] else [plan]
 
     images = sum(len(plan.rows) for plan in chain(*plans.values()))
     with tqdm(total=images, desc="packing", unit=" images", disable=None) as bar:
         for files in workers.map(partial(pack, packing), missing()):
             plan, old = asked.popleft()
-            yield old or files[0]
+            file = old or files[0]
+            earlier.remember(file)
+            yield file
             bar.update(len(plan.rows))
 
 
@@ -233,6 +257,14 @@ def _require_files(folder: Path, index: Index) -> None:
         if not (folder / file.name).is_file():
             what = f"a worker wrote {file.name}, but not to this folder"
             raise FlowModelsError(f"{folder}: {what}; share it with data.cluster, or set data.shards to s3://…")
+
+
+def _remove_others(folder: Path, index: Index) -> None:
+    """What says what is finished, and what runs that were killed have left."""
+    own = set() if index.location else {file.name for split in index.splits.values() for file in split.files}
+    for path in folder.iterdir():
+        if path.name not in own:
+            path.unlink()
 
 
 def _require_inliers(inliers: Sequence[str], usable: pd.DataFrame, source: Source) -> None:

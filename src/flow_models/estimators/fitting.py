@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf_shrinkage
 
+from flow_models.data.lanes import WHOLE, Share
 from flow_models.errors import InterruptedTrainingError
 from flow_models.estimators.members import Member, key_of, machine
 from flow_models.seeds import seed_of
@@ -191,7 +192,7 @@ def _fit_member(
         checkpoint_minutes=NEVER,
     )
 
-    def batches(epoch: int, skip: int) -> Iterator[Any]:
+    def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[Any]:
         own = np.random.default_rng([*seed, epoch])
         number = per_epoch * batch
         if weights is not None:
@@ -205,7 +206,7 @@ def _fit_member(
         if recipe.smoothing:
             arrays = _smoothed(arrays, spread, own, left=1 - epoch / settings.epochs)
         for start in range(skip * batch, number, batch):
-            yield _alone([tf.constant(each[start : start + batch]) for each in arrays])
+            yield _alone([tf.constant(each[start : start + batch][share.rows(batch)]) for each in arrays])
 
     own_seed = seed_of(*seed)
     some = rows if len(rows) <= FIRST else np.sort(rng.choice(rows, FIRST, replace=False))

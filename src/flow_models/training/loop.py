@@ -6,16 +6,17 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
 from flow_models.data.atomic import complete_file
+from flow_models.data.lanes import WHOLE, Share
 from flow_models.errors import FlowModelsError, InterruptedTrainingError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
@@ -38,13 +39,19 @@ UNITS = {
 }
 
 
+class Batches(Protocol):
+    """A pure function of its arguments."""
+
+    def __call__(self, epoch: int, skip: int, share: Share = WHOLE, /) -> Iterable[Batch]:
+        """The batches of an epoch after the first ``skip``, or a worker's share of each of them."""
+
+
 @dataclass(frozen=True)
 class TrainingData:
     """What a model learns from.
 
     Attributes:
-        batches: the batches of an epoch from a given one on, ``batches(epoch, skip)``, a pure
-            function of its arguments; ``[batch, *event_shape]``, uint8 or float32; for a conditional model the pair
+        batches: ``[batch, *event_shape]``, uint8 or float32; for a conditional model the pair
             of these and the context ``[batch, context_width]``.
         steps_per_epoch: how many there are.
         holdout: ``[n, *event_shape]``, or its pair with the context, never trained on; decides which weights are kept
@@ -52,7 +59,7 @@ class TrainingData:
         first: what the layers that normalise take their scales from, like a batch; None: the first batch.
     """
 
-    batches: Callable[[int, int], Iterable[Batch]]
+    batches: Batches
     steps_per_epoch: int
     holdout: np.ndarray | tuple[np.ndarray, np.ndarray]
     first: np.ndarray | tuple[np.ndarray, np.ndarray] | None = None
@@ -117,7 +124,8 @@ def train(
     ``xla``: whether XLA compiles the step. ``listeners`` hear of each epoch.
 
     With several ``replicas``, in whose scope the model was made, every process calls this with the same data: a batch
-    is the same as it would be for one, each replica takes its part of it, and the chief alone reads and writes files.
+    is the same as it would be for one, each process asks for its share of it alone, of which each of its replicas takes
+    a part; the chief alone reads and writes checkpoints and models.
 
     Raises:
         FlowModelsError: if the loss stays non-finite, the data are fewer than one batch, or a worker is lost.
@@ -168,6 +176,7 @@ class _Run:
     ) -> None:
         self._stepper, self._data, self._settings, self._listeners = stepper, data, settings, listeners
         self._replicas, self._title = stepper.replicas, title
+        self._share = Share(stepper.replicas.worker, stepper.replicas.workers)
         tensors = tf.train.Checkpoint(stepper=stepper, fixed=stepper.model.non_trainable_variables)
         self._checkpoints = Checkpoints(checkpoints, tensors)
         self._progress = Progress()
@@ -206,7 +215,7 @@ class _Run:
     def _start(self) -> None:
         """From the last checkpoint, or from the data."""
         state = self._replicas.share_json(self._checkpoints.restore() if self._replicas.chief else None)
-        if state is None:
+        if state is None and self._replicas.chief:  # who has a whole batch
             first = self._data.first
             batch = next(iter(self._data.batches(0, 0))) if first is None else tf.nest.map_structure(tf.constant, first)
             self._stepper.initialise(batch)
@@ -228,7 +237,7 @@ class _Run:
             if epoch >= self._settings.epochs:
                 return f"all {epoch} epochs done"
             first, started = self._progress.step, time.monotonic()
-            for batch in self._data.batches(epoch, done):
+            for batch in self._data.batches(epoch, done, self._share):
                 self._step(batch)
                 self._advance(bar)
                 if self._fraction() >= 1:

@@ -16,6 +16,7 @@ from flow_models.training.flat import FlatWeights
 from flow_models.training.strategy import Replicas
 
 Batch: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
+ALONE = Replicas()
 
 
 class Stepper(tf.Module):
@@ -29,7 +30,8 @@ class Stepper(tf.Module):
         settings: of the optimizer and the average.
         seed: of the noise that each step adds; the noise is a function of (seed, step) alone.
         xla: whether XLA compiles the step.
-        replicas: of the model, each of which takes its part of the batch; the rest is done once in each process.
+        replicas: of the model, each of which takes its part of the batch; the rest is done once in each process, which
+            is given its share of the batch alone.
 
     Raises:
         FlowModelsError: if the noise is to be learned, but the data are vectors or there are several replicas.
@@ -46,7 +48,7 @@ class Stepper(tf.Module):
     ) -> None:
         super().__init__(name="stepper")
         self.model, self._settings, self._seed = model, settings, seed
-        self.replicas = replicas or Replicas()
+        self.replicas = replicas or ALONE
         images = len(model.event_shape) > 1
         self.unit = "bits_per_dim" if images else "nats"
         self._noise: VariationalNoise | None = None
@@ -115,11 +117,11 @@ class Stepper(tf.Module):
     def _loss_and_gradient(self, batch: Batch, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """A replica's share of the loss of the whole batch, and of its gradient ``[parameters]``."""
         with tf.GradientTape() as tape:
-            # The noise of the whole batch, so that an example has the same whichever replica takes it.
-            inputs, log_noise = self._prepared(batch, noise=index)
-            own = [self.replicas.part(each) for each in inputs]
+            inputs, log_noise = self._prepared(
+                tf.nest.map_structure(self.replicas.own, batch), noise=index, by=self.replicas
+            )
             # Not the compiled function, whose signature leaves the size of the batch open.
-            loss = tf.reduce_mean(self.model.loss.python_function(*own) + log_noise)
+            loss = tf.reduce_mean(self.model.loss.python_function(*inputs) + log_noise)
             loss /= self._nats * self.replicas.count
         return loss, self._flat.flatten(tape.gradient(loss, self._trained))
 
@@ -141,7 +143,9 @@ class Stepper(tf.Module):
         inputs, log_noise = self._prepared(batch, noise=-2 - index)
         return (self.model.loss(*inputs) + log_noise) / self._nats
 
-    def _prepared(self, batch: Batch, *, noise: tf.Tensor | int) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def _prepared(
+        self, batch: Batch, *, noise: tf.Tensor | int, by: Replicas = ALONE
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
         """``x``, and the context if there is one, as the model takes them; and the log-density of the noise."""
         x, *context = batch if isinstance(batch, tuple) else (batch,)
         dtype, seed = self.model.dtype, [self._seed, noise]
@@ -150,11 +154,17 @@ class Stepper(tf.Module):
             integers = tf.cast(x, dtype)
             added, log_noise = self._noise.draw(integers, seed=seed)
             return [integers + added, *others], log_noise
-        return [dequantise(x, seed=seed, dtype=dtype), *others], tf.zeros([], dtype)
+        return [dequantise(x, seed=seed, dtype=dtype, by=by), *others], tf.zeros([], dtype)
 
 
-def dequantise(batch: tf.Tensor, *, seed: list[tf.Tensor | int], dtype: tf.DType) -> tf.Tensor:
-    """8-bit integers with uniform noise in [0, 1) added; real numbers as they are."""
-    if batch.dtype.is_integer:
-        return tf.cast(batch, dtype) + tf.random.stateless_uniform(tf.shape(batch), seed=seed, dtype=dtype)
-    return tf.cast(batch, dtype)
+def dequantise(batch: tf.Tensor, *, seed: list[tf.Tensor | int], dtype: tf.DType, by: Replicas = ALONE) -> tf.Tensor:
+    """8-bit integers with uniform noise in [0, 1) added; real numbers as they are.
+
+    The noise is drawn for the whole batch of which each replica has a part, so that an example has the same
+    whichever takes it.
+    """
+    if not batch.dtype.is_integer:
+        return tf.cast(batch, dtype)
+    size, event = tf.shape(batch)[:1], tf.shape(batch)[1:]
+    noise = tf.random.stateless_uniform(tf.concat([size * by.count, event], 0), seed=seed, dtype=dtype)
+    return tf.cast(batch, dtype) + tf.ensure_shape(by.part(noise), batch.shape)

@@ -49,12 +49,13 @@ class Replicas:
         """Variables made or assigned within it are on every replica."""
         return nullcontext() if self._strategy is None else self._strategy.scope()
 
+    def own(self, rows: tf.Tensor) -> tf.Tensor:
+        """Within ``sum``, this replica's part of what its worker has of a batch."""
+        return self._part(rows, self.count // self.workers)
+
     def part(self, batch: tf.Tensor) -> tf.Tensor:
-        """Within ``sum``, this replica's part of a batch."""
-        if self._strategy is None:
-            return batch
-        size = tf.shape(batch)[0] // self.count
-        return batch[_replica() * size :][:size]
+        """Within ``sum``, this replica's part of a whole batch."""
+        return self._part(batch, self.count)
 
     def sum(self, compute: Callable[[], Sequence[tf.Tensor]]) -> Sequence[tf.Tensor]:
         """Run ``compute`` on every replica and add up what it returns; for use in a compiled function."""
@@ -99,6 +100,12 @@ class Replicas:
                 f"worker {self.worker} of {self.workers}: another worker is gone; "
                 "start all of them again to continue from the last checkpoint"
             ) from error
+
+    def _part(self, rows: tf.Tensor, replicas: int) -> tf.Tensor:
+        if replicas == 1:
+            return rows
+        size = tf.shape(rows)[0] // replicas
+        return rows[_replica() % replicas * size :][:size]
 
     def _of_chief(self, value: tf.Tensor) -> tf.Tensor:
         if self.workers == 1:

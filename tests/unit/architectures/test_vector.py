@@ -13,6 +13,7 @@ import tensorflow as tf
 from scipy.stats import multivariate_normal
 from sklearn.datasets import make_moons
 
+from flow_models.data.lanes import WHOLE, Share
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.training import Outcome, TrainingData, train
@@ -25,10 +26,10 @@ def fit(model: FlowModel, *columns: np.ndarray, holdout: int, folder: Path) -> O
     """Train on all but the first rows."""
     training = [each[holdout:] for each in columns]
 
-    def batches(epoch: int, skip: int) -> Iterator[Any]:
+    def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[Any]:
         order = np.random.default_rng(epoch).permutation(len(training[0])).reshape(-1, BATCH)
         for rows in order[skip:]:
-            batch = tuple(tf.constant(each[rows]) for each in training)
+            batch = tuple(tf.constant(each[rows][share.rows(BATCH)]) for each in training)
             yield batch if len(batch) > 1 else batch[0]
 
     held_out = tuple(each[:holdout] for each in columns)

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ import tensorflow as tf
 
 from flow_models.data import pipeline, planning
 from flow_models.data.fetching import Fetch
+from flow_models.data.lanes import Share, steps_per_epoch
 from flow_models.data.manifest import build_manifest
 from flow_models.data.packing import PackedFile
 from flow_models.data.pipeline import load_split, training_batches, vector_batches
-from flow_models.data.shards import Index, write_shards
+from flow_models.data.shards import Index, read_index, write_shards
 from flow_models.data.sources import open_source
 from flow_models.errors import FlowModelsError, UnavailableError
 from flow_models.settings import AugmentationSettings
@@ -33,10 +35,8 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 VARIED = AugmentationSettings(flip=True, shift=0.1, zoom=0.1, rotation=5.0)
 
 
-def epoch(
-    shards: Path, number: int, *, seed: int = 0, skip: int = 0, augmentation: AugmentationSettings | None = None
-) -> np.ndarray:
-    batches = training_batches(shards, batch_size=8, seed=seed, epoch=number, skip=skip, augmentation=augmentation)
+def epoch(shards: Path, number: int, *, seed: int = 0, batch_size: int = 8, **options: Any) -> np.ndarray:
+    batches = training_batches(shards, batch_size=batch_size, seed=seed, epoch=number, **options)
     return np.stack([batch.numpy() for batch in batches])
 
 
@@ -94,7 +94,7 @@ def test_vectors_are_shown_once_an_epoch_with_what_is_known_of_them() -> None:
 
 
 def test_a_batch_larger_than_the_data_is_refused(shards: Path) -> None:
-    with pytest.raises(FlowModelsError, match=r"train.batch_size is 200, but .* images to train on"):
+    with pytest.raises(FlowModelsError, match=r"train.batch_size is 200, but .* images to train on; use a smaller"):
         training_batches(shards, batch_size=200, seed=0, epoch=0)
 
 
@@ -122,22 +122,24 @@ def many_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "shards"
 
 
-def fetch_with(monkeypatch: pytest.MonkeyPatch, wait: Callable[[int], None]) -> None:
-    """Let ``wait`` hear of each file that is asked for, by how many there were before."""
-    asked = count()
+def fetch_with(monkeypatch: pytest.MonkeyPatch, wait: Callable[[int], None]) -> set[str]:
+    """The names of the files that are asked for; ``wait`` hears of each, by how many there were before."""
+    asked, names = count(), set()
 
     def fetcher(folder: Path, _: Index) -> Fetch:
         def fetch(file: PackedFile) -> Path:
+            names.add(file.name)
             wait(next(asked))
             return folder / file.name
 
         return fetch
 
     monkeypatch.setattr(pipeline, "fetcher", fetcher)
+    return names
 
 
 def test_the_first_batch_waits_for_the_first_files_only(many_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = epoch(many_files, 0)
+    expected = epoch(many_files, 0, batch_size=7)
     monkeypatch.setattr(pipeline, "SHUFFLED_BYTES", 8 * 8 * 8)
     come = Event()
 
@@ -146,8 +148,8 @@ def test_the_first_batch_waits_for_the_first_files_only(many_files: Path, monkey
             raise UnavailableError("another file was waited for")
 
     fetch_with(monkeypatch, wait)
-    batches = training_batches(many_files, batch_size=8, seed=0, epoch=0)
-    assert next(batches).shape == (8, 8, 8, 1)
+    batches = training_batches(many_files, batch_size=7, seed=0, epoch=0)
+    assert next(batches).shape == (7, 8, 8, 1)
     come.set()
     assert len(list(batches)) == len(expected) - 1
 
@@ -163,3 +165,44 @@ def test_a_shard_that_cannot_be_had_is_the_one_line_of_who_asked(
     batches = training_batches(many_files, batch_size=8, seed=0, epoch=0)
     with pytest.raises(UnavailableError, match="s3://shards: cannot be reached"):
         list(batches)
+
+
+# The 40 files and more are 8 lanes of batches of 8, and 6 of 12, of which 4 workers take one and a half each.
+SHARED = [(8, 2), (8, 8), (12, 4), (12, 12)]
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), SHARED)
+def test_the_shares_of_the_workers_are_the_batches_of_one(many_files: Path, batch_size: int, workers: int) -> None:
+    options = {"batch_size": batch_size, "skip": 2, "augmentation": VARIED}
+    shares = [epoch(many_files, 1, share=Share(worker, workers), **options) for worker in range(workers)]
+    np.testing.assert_array_equal(np.concatenate(shares, axis=1), epoch(many_files, 1, **options))
+
+
+def test_the_shares_of_few_files_are_their_batches_as_well(shards: Path) -> None:
+    shares = [epoch(shards, 1, share=Share(worker, 2)) for worker in range(2)]
+    np.testing.assert_array_equal(np.concatenate(shares, axis=1), epoch(shards, 1))
+
+
+def test_a_share_has_its_own_classes(many_files: Path) -> None:
+    options = {"batch_size": 8, "seed": 0, "epoch": 0, "classes": ["ape", "cat"]}
+    images, classes = next(training_batches(many_files, share=Share(1, 2), **options))
+    assert images.shape == (4, 8, 8, 1)
+    np.testing.assert_array_equal(classes, [[0, 1]] * 4)
+
+
+def test_workers_open_the_files_of_their_share_only(many_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = []
+    for worker in range(4):
+        opened.append(fetch_with(monkeypatch, lambda _: None))
+        epoch(many_files, 0, share=Share(worker, 4))
+    assert set.union(*opened) == {file.name for file in read_index(many_files).splits["train"].files}
+    assert sum(map(len, opened)) == len(set.union(*opened))
+
+
+def test_an_epoch_of_lanes_shows_no_image_twice_and_other_ones_each_time(many_files: Path) -> None:
+    train = read_index(many_files).splits["train"]
+    epochs = [[image.tobytes() for batch in epoch(many_files, number) for image in batch] for number in range(2)]
+    for shown in epochs:
+        assert len(shown) == len(set(shown)) == 8 * steps_per_epoch(train.files, 8) > 0.7 * train.count
+    assert epochs[0] != epochs[1]
+    np.testing.assert_array_equal(epoch(many_files, 0, skip=3), epoch(many_files, 0)[3:])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from flow_models.data.lanes import WHOLE, Share
 from flow_models.errors import FlowModelsError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
@@ -43,12 +44,12 @@ def data(kill_at: tuple[int, int] | None = None) -> TrainingData:
     """Six batches an epoch; with ``kill_at`` the input fails at that epoch and batch, as a crash would."""
     everything = images(STEPS * 32)
 
-    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
+    def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
         order = np.random.default_rng([7, epoch]).permutation(len(everything)).reshape(STEPS, -1)
         for index in range(skip, STEPS):
             if kill_at is not None and (epoch, index) >= kill_at:
                 raise ConnectionError("the machine is gone")
-            yield tf.constant(everything[order[index]])
+            yield tf.constant(everything[order[index]][share.rows(order.shape[1])])
 
     return TrainingData(batches=batches, steps_per_epoch=STEPS, holdout=images(50))
 
@@ -59,8 +60,8 @@ def coarse() -> TrainingData:
     def few(values: np.ndarray) -> np.ndarray:
         return (values > 128).astype(np.uint8)
 
-    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
-        yield from (tf.constant(few(batch.numpy())) for batch in data().batches(epoch, skip))
+    def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
+        yield from (tf.constant(few(batch.numpy())) for batch in data().batches(epoch, skip, share))
 
     return TrainingData(batches, STEPS, few(images(50)))  # type: ignore[arg-type]
 
@@ -170,8 +171,8 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights_and_curves(
 def test_a_run_that_is_cut_off_between_an_epochs_last_step_and_its_end_closes_it_when_it_goes_on(
     tmp_path: Path,
 ) -> None:
-    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
-        yield from data().batches(epoch, skip)
+    def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
+        yield from data().batches(epoch, skip, share)
         if not skip:
             raise ConnectionError("the machine is gone")
 
@@ -184,7 +185,7 @@ def test_a_run_that_is_cut_off_between_an_epochs_last_step_and_its_end_closes_it
 
 def test_weight_decay_makes_kernels_smaller_and_leaves_the_rest(tmp_path: Path) -> None:
     step = {"epochs": 1, "optimizer": "adamw", "averaging": 0.0}
-    one_batch = TrainingData(lambda epoch, _: data().batches(epoch, STEPS - 1), 1, images(50))
+    one_batch = TrainingData(lambda epoch, *_: data().batches(epoch, STEPS - 1), 1, images(50))
     run(tmp_path, to="plain", using=one_batch, **step)
     run(tmp_path, to="decayed", using=one_batch, weight_decay=0.5, **step)
     factor = 1 - 0.003 / 4 * 0.5  # the peak rate, in the first of three steps of warm-up
@@ -216,8 +217,10 @@ def test_listeners_hear_of_every_epoch_once_and_of_the_end(tmp_path: Path) -> No
 
 
 def test_a_step_that_xla_compiles_learns_the_same(tmp_path: Path) -> None:
-    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:  # XLA draws other noise: so none here
-        yield from (tf.cast(batch, tf.float32) + 0.5 for batch in data().batches(epoch, skip))
+    def batches(
+        epoch: int, skip: int, share: Share = WHOLE
+    ) -> Iterator[tf.Tensor]:  # XLA draws other noise: so none here
+        yield from (tf.cast(batch, tf.float32) + 0.5 for batch in data().batches(epoch, skip, share))
 
     using = TrainingData(batches, STEPS, images(50))  # type: ignore[arg-type]
     graph = run(tmp_path, to="graph", using=using, epochs=1)
@@ -258,8 +261,8 @@ def test_it_stops_when_the_time_is_over(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_run_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
-    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
-        for index, batch in enumerate(data().batches(epoch, skip)):
+    def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
+        for index, batch in enumerate(data().batches(epoch, skip, share)):
             if (epoch, index) == (1, 2):
                 os.kill(os.getpid(), signal.SIGTERM)
             yield batch
@@ -273,8 +276,8 @@ def test_an_interrupted_run_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
 def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     poisoned = tf.constant(np.full([32, 4, 4, 1], np.nan, np.float32))
 
-    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
-        for index, batch in enumerate(data().batches(epoch, skip)):
+    def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
+        for index, batch in enumerate(data().batches(epoch, skip, share)):
             yield poisoned if (epoch, index) == (1, 2) else tf.cast(batch, tf.float32) + 0.5
 
     outcome = run(tmp_path, using=TrainingData(batches, STEPS, images(50)))  # type: ignore[arg-type]
@@ -285,8 +288,8 @@ def test_a_step_that_is_not_finite_is_left_out_and_counted(tmp_path: Path, caplo
 
 
 def test_a_run_that_stays_non_finite_ends_with_what_to_do(tmp_path: Path) -> None:
-    def batches(epoch: int, skip: int) -> Iterator[tf.Tensor]:
-        yield tf.cast(next(iter(data().batches(epoch, skip))), tf.float32)
+    def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
+        yield tf.cast(next(iter(data().batches(epoch, skip, share))), tf.float32)
         while True:
             yield tf.constant(np.full([32, 4, 4, 1], np.nan, np.float32))
 

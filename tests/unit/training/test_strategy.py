@@ -4,15 +4,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from flow_models.errors import FlowModelsError
+from flow_models import applications, stages
+from flow_models.errors import FlowModelsError, UnavailableError
 from flow_models.model import FlowModel
-from flow_models.settings import TrainSettings
-from flow_models.training import TrainingData, train
+from flow_models.settings import Settings, TrainSettings
+from flow_models.training import TrainingData, precision, strategy, train
 from flow_models.training.step import Stepper
 from flow_models.training.strategy import CLUSTER, Replicas, choose_replicas
 
@@ -96,6 +98,24 @@ def test_a_cluster_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatc
 def test_what_one_process_cannot_lose_stays_an_error_of_its_own() -> None:
     with pytest.raises(tf.errors.UnavailableError), Replicas().losses_explained():
         raise tf.errors.UnavailableError(None, None, "gone")
+
+
+def test_a_worker_that_is_lost_before_the_first_step_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_: object) -> None:
+        raise tf.errors.UnavailableError(None, None, "connection reset")
+
+    chief, application = Replicas(), MagicMock()
+    chief.workers = 2
+    application.learn.return_value.digest = "of the data"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(chief, "share_json", lost)
+    monkeypatch.setattr(strategy, "choose_replicas", lambda: chief)
+    monkeypatch.setattr(precision, "choose_compute", lambda *_, **__: precision.Compute("float32", "graph"))
+    monkeypatch.setattr(applications, "find_application", lambda _: application)
+    with pytest.raises(UnavailableError, match="worker 0 of 2: another worker is gone; start all of them again"):
+        stages.train(Settings())
 
 
 if __name__ == "__main__":
