@@ -26,7 +26,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 from scipy.stats import rankdata
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris, load_wine
+from sklearn.datasets import (
+    fetch_california_housing,
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    load_wine,
+)
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingClassifier, IsolationForest, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -52,7 +59,12 @@ LEVEL = 0.1
 BANDWIDTHS = np.logspace(-2, 1, 20)
 COMPONENTS, COVARIANCES = range(1, 11), ("full", "tied", "diag")
 LABELLED = {"iris": load_iris, "wine": load_wine, "breast_cancer": load_breast_cancer, "digits": load_digits}
-TABLES = {"wine": load_wine, "breast_cancer": load_breast_cancer, "diabetes": load_diabetes}
+TABLES = {
+    "wine": load_wine,
+    "breast_cancer": load_breast_cancer,
+    "diabetes": load_diabetes,
+    "california_housing": fetch_california_housing,  # comes from the network, once
+}
 
 
 def kernel_density(train: Array, test: Array) -> Array:
@@ -107,7 +119,11 @@ def density(names: Sequence[str], peers: str | None) -> None:
     header("set", methods)
     for name in names or [*TABLES, *POINT_SETS]:
         if name in TABLES:
-            x = np.asarray(TABLES[name]().data, np.float64)
+            try:
+                x = np.asarray(TABLES[name]().data, np.float64)
+            except OSError as error:
+                print(f"{name}: left out, for it cannot be had ({error})")
+                continue
             x = Units.of(x, None, seed=0).noisy(x, np.random.default_rng(0))
         else:
             x = POINT_SETS[name].draw(POINTS, np.random.default_rng(0))

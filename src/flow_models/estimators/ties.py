@@ -14,6 +14,7 @@ FEWEST = 8  # rows that it must have: of few rounded numbers some are alike by c
 ON_LATTICE = 1e-3  # of a step: how far from it a value may lie
 TIED = 0.5  # share of repeated values from which on a column, or what is left of it, is discrete
 ALIKE = 1e-7  # of a value: it may have been rounded to float32
+SPARSE = 10  # points of a lattice for each value on it, from which on it is but how numbers are written
 WIDEST = 3.0  # times the room of all others that an atom gets, or their shape would be lost beside it
 _UNIFORM = np.sqrt(12)  # the width of a uniform distribution of deviation 1
 
@@ -80,8 +81,8 @@ class Atoms:
 def find(x: Array) -> Array:
     """The atoms of each column of rows ``(n, p)``, ascending, ``(k, p)``, NaN where a column has fewer.
 
-    An atom has at least a twentieth of the rows, while most other values are there once; of a column without such
-    others, a discrete one, no value is an atom.
+    An atom has at least a twentieth of the rows, while most other values are there once. No value of a discrete column
+    is one: where there are no such others, or all values crowd on a lattice.
     """
     found = [_atoms(column) for column in x.T]
     most = max(map(len, found))
@@ -118,7 +119,8 @@ def lattices(x: Array, columns: NDArray[np.bool_]) -> tuple[Array, Array]:
 def _step(values: Array) -> float | None:
     """Of the lattice on which the ascending values lie, up to their rounding; None if they lie on none."""
     gaps = np.diff(values)
-    rounded = np.float32 if (values == values.astype(np.float32)).all() else np.float64
+    with np.errstate(over="ignore"):
+        rounded = np.float32 if (values == values.astype(np.float32)).all() else np.float64
     error = 2 * float(np.finfo(rounded).eps * np.abs(values).max())
     # The smallest gap is a step but for rounding, which the many steps between the ends make up for.
     steps = np.round(gaps / gaps.min()).sum()
@@ -136,8 +138,11 @@ def _atoms(column: Array) -> Array:
     values, counts = np.unique(column, return_counts=True)
     frequent = counts >= max(SHARE * len(column), FEWEST)
     others = int(counts[~frequent].sum())
-    few = others < max(SHARE * len(column), FEWEST)
-    return values[:0] if few or _tied(int((~frequent).sum()), others) else values[frequent]
+    if others < FEWEST or _tied(int((~frequent).sum()), others) or not frequent.any():
+        return values[:0]
+    step = _step(values) if _tied(len(values), len(column)) else None
+    crowded = step is not None and values[-1] - values[0] < SPARSE * step * len(values)
+    return values[:0] if crowded else values[frequent]
 
 
 def _at(x: Array, value: Array) -> NDArray[np.bool_]:

@@ -163,7 +163,8 @@ class Units:
             x[:, on] = self.origin[on] + self.width[on] * steps
         x = np.where(np.isnan(atom), x, atom)
         # A sample may round to the bound itself, or beyond it.
-        x = np.fmin(np.fmax(x, self.least), self.most)
+        x = np.where(np.isnan(self.least), x, np.maximum(x, self.least))
+        x = np.where(np.isnan(self.most), x, np.minimum(x, self.most))
         x[:, ~self.varies] = self.constant[~self.varies]
         return x
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,3 +85,16 @@ def test_a_part_of_an_array_is_as_the_array_of_its_rows(table):
     np.testing.assert_array_equal(np.concatenate(list(parts(part))), rows[which])
     one, two = Units.of(part, None, seed=0), Units.of(rows[which], None, seed=0)
     np.testing.assert_array_equal(one.to_flow(rows)[0], two.to_flow(rows)[0])
+
+
+@pytest.mark.parametrize("estimator", [fm.FlowClassifier, fm.FlowPosterior])
+def test_a_million_mapped_rows_cost_a_few_numbers_each(estimator, tmp_path):
+    rows = np.lib.format.open_memmap(tmp_path / "rows.npy", mode="w+", dtype=np.float32, shape=(1_000_000, 4))
+    rows[:] = np.random.default_rng(0).normal(size=rows.shape)
+    small = estimator(**TINY | {"max_iter": 1})
+    small.fit(rows[:200], rows[:200, 0] > 0)  # TensorFlow compiles
+    tracemalloc.start()
+    small.fit(rows, rows[:, 0] > 0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 90e6  # 32 MB would be one copy in float64 of the 16 that the file has

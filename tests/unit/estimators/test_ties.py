@@ -61,6 +61,16 @@ def test_rounded_numbers_and_discrete_ones_have_no_atoms(rng):
     units = Units.of(np.column_stack([counts, rounded, doubled, inflated, rng.normal(size=400)]), None, seed=0)
     assert not units.atoms.values.size
     assert units.width[[0, 3, 4]].tolist() == [1, 1, 0]
+    for seed in range(20):  # of few rows the largest numbers are there once
+        of_few = Units.of(np.random.default_rng(seed).geometric(0.4, (100, 1)), None, seed=0)
+        assert (of_few.atoms.values.size, of_few.width) == (0, 1)
+
+
+@pytest.mark.parametrize("digits", [16, 4])
+@pytest.mark.parametrize("zeros", [0.1, 0.5, 0.97])
+def test_zeros_are_atoms_however_many_and_however_the_others_are_written(rng, zeros, digits):
+    x = np.where(rng.uniform(size=(1000, 1)) < zeros, 0, rng.gamma(2, size=(1000, 1)).round(digits))
+    assert Units.of(x, None, seed=0).atoms.values.tolist() == [[0]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
