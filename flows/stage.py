@@ -89,7 +89,7 @@ def ask(
     answer: list[str] = []
 
     def sort(line: str) -> None:
-        (answer.append if line.startswith("{") else log)(line)
+        (answer.append if _is_answer(line) else log)(line)
 
     name = " ".join(arguments[: 2 if arguments[0] == "data" else 1])
     command = [sys.executable, "-m", "flow_models", *arguments, "--json"]
@@ -98,6 +98,13 @@ def ask(
         raise _failure(name, lines, code)
     content: dict[str, Any] = json.loads(answer[-1])
     return content
+
+
+def _is_answer(line: str) -> bool:
+    """A result, and no line of a log in JSON."""
+    with suppress(ValueError):
+        return line.startswith("{") and "logger" not in json.loads(line)
+    return False
 
 
 def explain(stage: str, lines: list[str]) -> StageError:

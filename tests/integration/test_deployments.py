@@ -142,6 +142,17 @@ def test_the_form_of_a_retraining_explains_and_bounds_its_parameters(deployed: N
             client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
 
 
+def test_a_night_that_is_switched_on_makes_runs_ahead(
+    deployed: None, client: SyncPrefectClient, prefect_server: Prefect
+) -> None:
+    name = "retraining/retraining"
+    deployment = client.read_deployment_by_name(name)
+    schedule = str(deployment.schedules[0].id)
+    prefect_server("deployment", "schedule", "resume", name, schedule)
+    wait_for(lambda: any(run.auto_scheduled for run in runs_of(client, deployment.id)), within=90)
+    prefect_server("deployment", "schedule", "pause", name, schedule)
+
+
 def test_news_of_new_data_starts_a_retraining(
     deployed: None, client: SyncPrefectClient, prefect_server: Prefect
 ) -> None:

@@ -116,6 +116,19 @@ def test_a_command_answers_with_what_it_prints_as_json(tmp_path: Path) -> None:
     assert lines == []
 
 
+@pytest.mark.parametrize(
+    ("line", "is_answer"),
+    [
+        ('{"images": 3}', True),
+        ('{"level": "INFO", "logger": "flow_models.data", "message": "3 images"}', False),
+        ("{'a': dictionary}", False),
+        ("3 images", False),
+    ],
+)
+def test_a_log_in_json_is_not_taken_for_the_answer(line: str, is_answer: bool) -> None:
+    assert stage._is_answer(line) is is_answer
+
+
 def test_a_command_that_refuses_its_input_fails_with_its_own_line_and_is_not_tried_again(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"^data manifest: params\.yaml: no such file; run in the project") as caught:
         ask("data", "manifest", project=tmp_path, hours=1, log=lambda _: None)
