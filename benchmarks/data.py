@@ -1,13 +1,14 @@
 """How fast images come from S3 into shards, beside plain boto3 and Pillow; and what a large manifest takes.
 
 python -m benchmarks.data s3 FOLDER       a folder with train/ and val/, from the S3 of AWS_ENDPOINT_URL or a local one
-python -m benchmarks.data input FOLDER    the same folder's shards as training reads them
+python -m benchmarks.data input FOLDER    the same folder's shards in S3, as training reads them from the warm cache
 python -m benchmarks.data rows 2000000    a synthetic manifest, validated
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import logging
@@ -55,7 +56,9 @@ def main() -> None:
         if asked.what == "s3":
             result = from_s3(Path(asked.of), Path(folder), asked.images)
         elif asked.what == "input":
-            result = training_input(Path(asked.of), Path(folder))
+            images = Path(asked.of).absolute()
+            with s3_server(Path(folder)), contextlib.chdir(folder):  # where the cache is
+                result = training_input(images, Path(folder))
         else:
             result = rows(int(asked.of), Path(folder))
     print(json.dumps(result, indent=2))
@@ -122,7 +125,8 @@ def training_input(images: Path, folder: Path) -> dict[str, Any]:
     settings = load_settings(Path(__file__).parents[1] / "params.yaml")
     assert isinstance(settings.model, GlowSettings)  # noqa: S101 - image_anomaly has no other
     source, size = open_source(str(images)), settings.train.batch_size
-    options = SHARDS | {"shape": settings.data.shape}
+    options = SHARDS | {"shape": settings.data.shape, "location": f"s3://{BUCKET}"}
+    boto3.client("s3").create_bucket(Bucket=BUCKET)
     write_shards(build_manifest(source, progress=False), source, folder / "shards", **options)
     counts: list[int] = []
 

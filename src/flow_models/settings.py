@@ -55,7 +55,7 @@ class DataSettings(Section):
     width: int = Field(8, ge=2, le=1024)
     channels: Literal[1, 3] = 1
     holdout: Share = 0.1
-    shard_megabytes: int = Field(128, ge=1)
+    shard_megabytes: int = Field(128, ge=1, le=1024)
     augmentation: AugmentationSettings = AugmentationSettings()
     shards: Annotated[str, Field(pattern=r"^s3://[^/\s]+(/.*)?$")] | None = None
 

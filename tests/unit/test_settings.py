@@ -33,6 +33,7 @@ def test_the_projects_own_file_is_valid() -> None:
         ("train: {weight_decay: 0.1}", "train: weight_decay is 0.1, which optimizer adam lacks; use adamw"),
         ("train: {decay: linear}", "train.decay"),
         ("data: {channels: 2}", "data.channels"),
+        ("data: {shard_megabytes: 2000}", "data.shard_megabytes: Input should be less than or equal to 1024"),
         ("data: {height: 30}", "data.height is 30, which model.levels = 2 cannot halve 2 times; use a multiple of 4"),
         ("register: {gate: {bits_per_dim: {}}}", "needs min, max or both"),
         ("- a\n- b", "holds list, not a mapping"),

@@ -121,7 +121,7 @@ def training_batches(
         chunk = max(SHUFFLED_BYTES // prod(index.shape) // len(lanes), part)
         return _shuffled(records, chunk=chunk, seed=own_seed).skip(skip * part).batch(part, drop_remainder=True)
 
-    def parse(number: tf.Tensor, parts: tuple[tf.Tensor, ...]) -> Batch:
+    def parse(number: tf.Tensor, *parts: tf.Tensor) -> Batch:
         images = [_images(records, index.shape) for records in parts]
         if augmentation is not None:
             folded = [fold_in(tf.constant(each, tf.int64), number) for each in seeds]
@@ -129,8 +129,8 @@ def training_batches(
         batch = tf.concat(images, axis=0)[cut]
         return (batch, _one_hot(tf.concat(parts, axis=0)[cut], classes)) if classes else batch
 
-    parts = tf.data.Dataset.zip(tuple(map(lane, own, seeds))).take(steps - skip)
-    parsed = parts.enumerate(start=skip).map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+    parts = tf.data.Dataset.zip(tf.data.Dataset.range(skip, steps), *map(lane, own, seeds))
+    parsed = parts.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
     return _explained(parsed, folder, index, failures)
 
 
