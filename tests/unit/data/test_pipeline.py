@@ -144,7 +144,7 @@ def test_the_first_batch_waits_for_the_first_files_only(many_files: Path, monkey
     come = Event()
 
     def wait(before: int) -> None:
-        if before >= 16 and not come.wait(10):
+        if before >= 16 and not come.wait(60):
             raise UnavailableError("another file was waited for")
 
     fetch_with(monkeypatch, wait)
