@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
+from prefect.client.schemas.objects import FlowRun, State
 
 from flow_models.data.demo import write_demo
 from flow_models.data.png import encode_png
 from tests.system.browser import browsing, find_browser, stacked
 from tests.system.project import IMAGES, Project
-from tests.system.site import BUCKET, MODEL, PREFIX, Site, started_stack
+from tests.system.site import BUCKET, MODEL, PREFIX, Site, second_worker, started_stack
 
 # Enough training to tell digits from noise: 7.6 bits/dim with the first images, 7.3 with the new ones, 9.1 after noise.
 SETTINGS = {
@@ -34,6 +33,8 @@ SETTINGS = {
 }
 NEW_IMAGES = 30  # of each class
 NIGHT_SECONDS = 900
+RETRAINING = "retraining/retraining"
+BY_HAND = ("deployment", "run", RETRAINING)
 NEWS = ("event", "emit", "flow-models.new-data", "--resource-id", "flow-models.data")
 
 
@@ -50,26 +51,28 @@ class Nights:
         self._told: set[str] = set()
 
     def prepare(self) -> None:
-        """Move the images to the bucket and make the deployments."""
+        """Move the images to the bucket and make the deployments, with nights that are a minute long."""
         number = self._site.move_images()
         self._site.project.set(SETTINGS)
+        deployments = self._site.project.folder / "prefect.yaml"
+        deployments.write_text(deployments.read_text().replace("cron: 0 2 * * *", 'cron: "* * * * *"'))
         self._site.deploy()
-        self._say(f"{number} images lie in s3://{BUCKET}/{PREFIX}; the deployments are made.")
+        self._say(f"{number} images lie in s3://{BUCKET}/{PREFIX}; the deployments are made; two workers wait.")
 
     def night(self, *start: str) -> FlowRun:
         """One retraining, started by a command of Prefect, to its end."""
         began = time.monotonic()
         self._site.command(*start)
-        while time.monotonic() - began < NIGHT_SECONDS:
-            runs = self._site.prefect.read_flow_runs(sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=20)
-            run = next((each for each in runs if self._is_new(each)), None)
-            if run is not None and run.state is not None and run.state.is_final():
-                self._told.add(str(run.id))
-                self._say(f"  {run.name}")
-                self._say(f"  {run.state.name} after {time.monotonic() - began:.0f} s: {run.state.message}")
-                return run
-            time.sleep(0.5)
-        raise TimeoutError(f"no retraining ended within {NIGHT_SECONDS} s")
+        return self._told_of(self._run_that(State.is_final), began)
+
+    def scheduled_night(self) -> FlowRun:
+        """One retraining that the schedule of the deployment starts, which is switched on until it has."""
+        began = time.monotonic()
+        schedule = str(self._site.prefect.read_deployment_by_name(RETRAINING).schedules[0].id)
+        self._site.command("deployment", "schedule", "resume", RETRAINING, schedule)
+        self._run_that(State.is_running)
+        self._site.command("deployment", "schedule", "pause", RETRAINING, schedule)
+        return self._told_of(self._run_that(State.is_final), began)
 
     def gate(self, version: int) -> tuple[str, list[str]]:
         """What the gate said of a version, and why."""
@@ -129,8 +132,23 @@ class Nights:
             ended.set()
             asking.join()
 
-    def _is_new(self, run: FlowRun) -> bool:
-        return run.name.startswith("retraining ") and str(run.id) not in self._told
+    def _run_that(self, has: Callable[[State[Any]], bool]) -> FlowRun:
+        """Wait for a retraining that was not told of yet and whose state is like this."""
+        deadline = time.monotonic() + NIGHT_SECONDS
+        begun = FlowRunFilter(name={"like_": "retraining "})
+        while time.monotonic() < deadline:
+            for run in self._site.prefect.read_flow_runs(flow_run_filter=begun, limit=20):
+                if str(run.id) not in self._told and run.state is not None and has(run.state):
+                    return run
+            time.sleep(0.5)
+        raise TimeoutError(f"no such retraining within {NIGHT_SECONDS} s")
+
+    def _told_of(self, run: FlowRun, began: float) -> FlowRun:
+        assert run.state is not None
+        self._told.add(str(run.id))
+        self._say(f"  {run.name}")
+        self._say(f"  {run.state.name} after {time.monotonic() - began:.0f} s: {run.state.message}")
+        return run
 
 
 def more_digits(project: Project) -> dict[str, bytes]:
@@ -158,19 +176,18 @@ def blank(number: int) -> bytes:
 
 def tell(site: Site, say: Callable[[str], object], *, pictures: Path | None = None) -> dict[str, Any]:
     """The story; what came of each night, for those who check, and pictures of the second one for those who look."""
-    by_hand = ("deployment", "run", "retraining/retraining")
     nights = Nights(site, say)
     nights.prepare()
 
-    say("\nThe first night. There is no champion yet.")
-    first = nights.night(*by_hand)
+    say("\nThe news of them. There is no champion yet.")
+    first = nights.night(*NEWS)
     nights.tell_versions()
 
     more = more_digits(site.project)
-    say(f"\n{len(more)} new images land in the bucket, and the news of it.")
+    say(f"\n{len(more)} new images land in the bucket, and the schedule is switched on.")
     for key, content in more.items():
         site.put(key, content)
-    second = nights.night(*NEWS)
+    second = nights.scheduled_night()
     nights.tell_versions()
     good = site.versions()
     if pictures is not None:
@@ -182,14 +199,14 @@ def tell(site: Site, say: Callable[[str], object], *, pictures: Path | None = No
         say(f"\n{len(poison)} blank images land: {len(poison) / (len(training) + len(poison)):.0%} of train/.")
         for number, key in enumerate(poison):
             site.put(key, blank(number))
-        third = nights.night(*by_hand)
+        third = nights.night(*BY_HAND)
         for key in poison:
             site.remove(key)
 
         say(f"\nThey are removed; all {len(training)} images of train/ are overwritten with noise.")
         for number, key in enumerate(training):
             site.put(key, noise(number))
-        fourth = nights.night(*by_hand)
+        fourth = nights.night(*BY_HAND)
         nights.tell_versions()
     say(f"\nWho asked for the champion during these two nights got version {sorted(champions)}.")
     return {
@@ -209,7 +226,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     project = Project.create(folder / "project")
     try:
-        with started_stack() as stack:
+        with started_stack() as stack, second_worker(stack):
             tell(Site(stack, project), print, pictures=pictures)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

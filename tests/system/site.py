@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -16,6 +17,7 @@ from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deploy.stack import processes
 from deploy.stack.services import Ports, Stack
 from tests.integration.servers import free_port
 from tests.system.project import Project
@@ -37,6 +39,18 @@ def started_stack() -> Iterator[Stack]:
     finally:
         stack.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def second_worker(stack: Stack) -> Iterator[None]:
+    """Another worker of the same pool, beside that of ``make stack``."""
+    worker = replace(stack.service("worker"), name="worker-2")
+    processes.spawn(worker, stack.home)
+    try:
+        processes.wait(worker, stack.home)
+        yield
+    finally:
+        processes.end(worker.name, stack.home)
 
 
 class Site:

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.servers import skip_without_postgresql
 from tests.system.nightly import tell
 from tests.system.project import Project
-from tests.system.site import Site, started_stack
+from tests.system.site import Site, second_worker, started_stack
 
 
 @pytest.mark.story
@@ -17,12 +17,13 @@ from tests.system.site import Site, started_stack
 def test_new_images_are_promoted_and_neither_poison_nor_noise_changes_the_champion(tmp_path: Path) -> None:
     skip_without_postgresql()
     project = Project.create(tmp_path / "project")
-    with started_stack() as stack:
+    with started_stack() as stack, second_worker(stack):
         story = tell(Site(stack, project), print)
     first, second, third, fourth = story["runs"]
 
-    assert first.state.message == "trained: there is no champion"
+    assert first.state.message.startswith("trained: there is no champion; flow-models: version 1 is champion")
     assert second.state.is_completed()
+    assert second.auto_scheduled
     assert "of the images are new" in second.name
     assert story["good"]["champion"] == 2
 
