@@ -35,7 +35,7 @@ demo: $(READY) ## From nothing to a registered champion and a report, on the emb
 test: lint unit ## Lint, types and all tests
 
 unit: $(READY) # the tests alone
-	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
+	@python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(PYTEST_OPTIONS)
 
 lint: $(READY) ## Ruff and mypy, as pre-commit and CI run them
 	@ruff check
