@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
-from flow_models.training.precision import WORTHWHILE_STEPS, compute_of_vectors
+from flow_models.training.precision import compute_of_vectors
 from flow_models.training.step import Stepper
 
 PEERS = Path(__file__).parent / "peers/vectors.py"
@@ -41,7 +41,7 @@ def steps_per_second(case: Case) -> float:
     if case["flow"] == "spline":
         options["bins"] = case["bins"]
     settings = TrainSettings()
-    compute = compute_of_vectors(settings, steps=WORTHWHILE_STEPS)
+    compute = compute_of_vectors(settings, steps=10**6)
     stepper = Stepper(FlowModel(ARCHITECTURES[case["flow"]], options), settings, seed=0, xla=compute.xla)
     x = tf.constant(np.random.default_rng(0).standard_normal([case["batch"], case["features"]]), tf.float32)
     stepper.initialise(x)

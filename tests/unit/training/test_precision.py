@@ -42,7 +42,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: {"device_name": "H100"})
 
 
-def choose(run: str = "run", *, architecture: str = "glow", steps: int = 10_000, **wanted: Any) -> Compute:
+def choose(run: str = "run", *, architecture: str = "glow", steps: int = 100_000, **wanted: Any) -> Compute:
     settings = TrainSettings(**wanted)
     return choose_compute(settings, architecture, steps=steps, run=Path(run))
 
