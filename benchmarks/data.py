@@ -116,6 +116,7 @@ def training_input(images: Path, folder: Path) -> dict[str, Any]:
 
     from flow_models.data.manifest import build_manifest
     from flow_models.data.pipeline import training_batches
+    from flow_models.data.s3 import S3Source
     from flow_models.data.shards import write_shards
     from flow_models.data.sources import open_source
     from flow_models.model import FlowModel
@@ -125,8 +126,8 @@ def training_input(images: Path, folder: Path) -> dict[str, Any]:
     settings = load_settings(Path(__file__).parents[1] / "params.yaml")
     assert isinstance(settings.model, GlowSettings)  # noqa: S101 - image_anomaly has no other
     source, size = open_source(str(images)), settings.train.batch_size
-    options = SHARDS | {"shape": settings.data.shape, "location": f"s3://{BUCKET}"}
     boto3.client("s3").create_bucket(Bucket=BUCKET)
+    options = SHARDS | {"shape": settings.data.shape, "store": S3Source(f"s3://{BUCKET}")}
     write_shards(build_manifest(source, progress=False), source, folder / "shards", **options)
     counts: list[int] = []
 
