@@ -34,7 +34,13 @@ def show_most_outlying(path: Path, number: int, output: str) -> None:
     )
 
 
-@task(name="store", task_run_name="store", retries=3, retry_delay_seconds=DELAYS, retry_condition_fn=worth_retrying)
+@task(
+    name="store",
+    task_run_name="store",
+    retries=len(DELAYS),
+    retry_delay_seconds=DELAYS,
+    retry_condition_fn=worth_retrying,
+)
 def store(path: Path, uri: str) -> None:
     """Put the table into a bucket."""
     from flow_models.data.s3 import S3Source

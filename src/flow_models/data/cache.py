@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from flow_models.data.digests import file_sha256
 from flow_models.errors import FlowModelsError
 
 _log = logging.getLogger(__name__)
@@ -160,12 +161,6 @@ class Cache:
                     with suppress(OSError):
                         found.append((file.stat().st_mtime_ns, file.stat().st_size, file.path))
         return found
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file's content, however large it is."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=4)

@@ -16,8 +16,8 @@ from uuid import uuid4
 import tensorflow as tf
 
 from flow_models.data import images, pixels
-from flow_models.data.cache import file_sha256
 from flow_models.data.cluster import code_digest, require_same
+from flow_models.data.digests import file_sha256
 from flow_models.data.images import pillow_silenced
 from flow_models.data.kept_pixels import KeptPixels, Pixels
 from flow_models.data.parallel import ordered_map

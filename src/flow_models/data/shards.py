@@ -19,8 +19,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from flow_models.data.atomic import resumed_folder
-from flow_models.data.cache import file_sha256
 from flow_models.data.cluster import Workers
+from flow_models.data.digests import file_sha256
 from flow_models.data.kept_pixels import KeptPixels
 from flow_models.data.manifest import manifest_digest
 from flow_models.data.packing import PackedFile, Packing, made_of, pack, packing_code, stored_name

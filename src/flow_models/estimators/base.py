@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import warnings
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from flow_models.data.atomic import complete_folder
+from flow_models.data.digests import file_sha256
 from flow_models.errors import FlowModelsError
 from flow_models.estimators.fitting import Fitted, Recipe
 from flow_models.estimators.members import Member
@@ -109,7 +109,7 @@ class FlowEstimator(BaseEstimator):
         with complete_folder(Path(path)) as unfinished:
             self._write(unfinished)
             content["files"] = {
-                each.relative_to(unfinished).as_posix(): _digest(each)
+                each.relative_to(unfinished).as_posix(): file_sha256(each)
                 for each in unfinished.rglob("*")
                 if each.is_file()
             }
@@ -273,13 +273,8 @@ def weighty(weights: NDArray[np.float64] | None, rows: NDArray[Any]) -> tuple[ND
 
 def _refuse_changed(folder: Path, digests: dict[str, str]) -> None:
     for file, digest in digests.items():
-        if _digest(folder / file) != digest:
+        if file_sha256(folder / file) != digest:
             raise ValueError(f"{file} has changed")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(value: Any) -> Any:
