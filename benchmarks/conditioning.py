@@ -28,6 +28,7 @@ from flow_models.applications.vectors import blueprint
 from flow_models.data.tables import Table, read_table
 from flow_models.report.page import flatten
 from flow_models.settings import Settings, load_settings
+from flow_models.streams import use_streams
 
 CLOSE = 0.02
 SHOWN = ("negative_log_likelihood", "resimulation_error", "calibration.coverage_error", "benchmark", "reference")
@@ -36,6 +37,7 @@ SHOWN = ("negative_log_likelihood", "resimulation_error", "calibration.coverage_
 def main() -> None:
     """Train, measure and print both."""
     arguments = _arguments()
+    use_streams()
     settings = load_settings(arguments.params, application=arguments.application)
     with TemporaryDirectory() as folder, contextlib.chdir(folder):
         data_stages.simulate(settings)

@@ -121,8 +121,10 @@ def training_input(images: Path, folder: Path) -> dict[str, Any]:
     from flow_models.data.sources import open_source
     from flow_models.model import FlowModel
     from flow_models.settings import GlowSettings, TrainSettings, load_settings
+    from flow_models.streams import streams, use_streams
     from flow_models.training.step import Stepper
 
+    use_streams()
     settings = load_settings(Path(__file__).parents[1] / "params.yaml")
     assert isinstance(settings.model, GlowSettings)  # noqa: S101 - image_anomaly has no other
     source, size = open_source(str(images)), settings.train.batch_size
@@ -139,7 +141,7 @@ def training_input(images: Path, folder: Path) -> dict[str, Any]:
     network = settings.model.model_dump(exclude={"architecture"})
     model = FlowModel("glow", {**network, "image_shape": settings.data.shape})
     batch = tf.zeros((size, *settings.data.shape), tf.uint8)
-    stepper, rate, seed = Stepper(model, TrainSettings(), seed=0), tf.constant(1e-5), tf.constant(0)
+    stepper, rate, seed = Stepper(model, TrainSettings(), seed=0, streams=streams()), tf.constant(1e-5), tf.constant(0)
     stepper.initialise(next(iter(training_batches(folder / "shards", batch_size=size, seed=0, epoch=0))))
 
     def train() -> None:

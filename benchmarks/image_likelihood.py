@@ -22,6 +22,7 @@ from benchmarks.outliers import BATCH, levels_of, statistics, trained
 from benchmarks.workers import environment_of_workers
 from flow_models.evaluation.likelihood import bits_per_dim
 from flow_models.settings import TrainSettings
+from flow_models.streams import use_streams
 
 CLIP_NORM = TrainSettings().clip_norm
 
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--steps", type=int, default=8)
     wanted = parser.parse_args()
+    use_streams()
     for name in wanted.pairs:
         pair = PAIRS[name](wanted.data, limit=wanted.images, scored=wanted.scored)
         with tempfile.TemporaryDirectory() as temporary:

@@ -37,6 +37,7 @@ from flow_models.evaluation.likelihood import bits_per_dim
 from flow_models.evaluation.outlier_score import DEFAULT, SCORES, OutlierScore
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
+from flow_models.streams import use_streams
 from flow_models.training.precision import choose_compute
 
 Statistics = dict[str, NDArray[np.float64]]
@@ -60,6 +61,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--steps", type=int, default=8)
     wanted = parser.parse_args()
+    use_streams()
     if not (wanted.development or wanted.data):
         parser.error("name the folder of the images with --data, or ask for --development")
     sets = DEVELOPMENT if wanted.development else {name: partial(PAIRS[name], wanted.data) for name in wanted.pairs}
@@ -100,7 +102,15 @@ def trained(images: Images, folder: Path, wanted: argparse.Namespace) -> tuple[F
             )
 
         data = training.TrainingData(batches, per_epoch, fitting)
-        outcome = training.train(model, data, settings, seed=0, folder=folder, checkpoints=checkpoints, xla=compute.xla)
+        outcome = training.train(
+            model,
+            data,
+            settings,
+            seed=0,
+            folder=folder,
+            checkpoints=checkpoints,
+            compute=compute,
+        )
         print(f"{folder.name}: {outcome.steps} steps in {outcome.seconds / 60:.1f} minutes", flush=True)
     return FlowModel.load(folder), (fitting, calibrating)
 

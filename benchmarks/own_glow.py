@@ -9,11 +9,13 @@ import tensorflow as tf
 from benchmarks.timing import arguments, report
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
+from flow_models.streams import streams, use_streams
 from flow_models.training.step import Stepper
 
 
 def main() -> None:
-    """Time one task."""
+    """Time one task, computed as the command line does."""
+    use_streams()
     wanted = arguments()
     precision, _, reversible = wanted.mode.partition("-")
     model = FlowModel(
@@ -30,7 +32,7 @@ def main() -> None:
     shape = [wanted.batch, wanted.size, wanted.size, 3]
     images = tf.cast(tf.random.stateless_uniform(shape, seed=(0, 1), maxval=256, dtype=tf.int32), tf.uint8)
     x = tf.cast(images, tf.float32)
-    stepper = Stepper(model, TrainSettings(), seed=0)
+    stepper = Stepper(model, TrainSettings(), seed=0, streams=streams())
     stepper.initialise(images)
     rate, seed = tf.constant(1e-5), tf.constant(0)
     work = {

@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
+from flow_models.streams import streams, use_streams
 from flow_models.training.precision import compute_of_vectors
 from flow_models.training.step import Stepper
 
@@ -36,13 +37,15 @@ Case = dict[str, Any]
 
 
 def steps_per_second(case: Case) -> float:
-    """Ours: the step of the training loop, gradient clipping and weight average included."""
+    """Ours: the step of the training loop as the command line does it, with clipped gradient and weight average."""
     options = {key: case[key] for key in ("features", "layers", "hidden")}
     if case["flow"] == "spline":
         options["bins"] = case["bins"]
     settings = TrainSettings()
     compute = compute_of_vectors(settings, steps=10**6)
-    stepper = Stepper(FlowModel(ARCHITECTURES[case["flow"]], options), settings, seed=0, xla=compute.xla)
+    stepper = Stepper(
+        FlowModel(ARCHITECTURES[case["flow"]], options), settings, seed=0, xla=compute.xla, streams=streams()
+    )
     x = tf.constant(np.random.default_rng(0).standard_normal([case["batch"], case["features"]]), tf.float32)
     stepper.initialise(x)
     rate = tf.constant(1e-4)
@@ -100,6 +103,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Print one line a case."""
     options = parse()
+    use_streams()
     shared = {key: getattr(options, key) for key in ("layers", "hidden", "bins", "batch", "seconds", "stretches")}
     print(f"training steps/s; {shared}; load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     print(f"{'flow':<9}{'dims':>5}{'ours':>8}" + "".join(f"{name:>21}" for name in LIBRARIES) + f"{'ratio':>8}")

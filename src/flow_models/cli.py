@@ -148,7 +148,8 @@ def evaluate(params: Params = PARAMS, application: Application = None, as_json: 
 @app.command()
 def register(params: Params = PARAMS, application: Application = None, as_json: Json = False) -> None:
     """Register the model as challenger; it becomes champion if it passes the gate."""
-    settings, stages = _settings(params, application), _stages()
+    # What is registered runs in other processes: its graphs must not be made for the streams of this one.
+    settings, stages = _settings(params, application), _stages(in_streams=False)
     show(stages.register(settings), as_json=as_json)
 
 
@@ -325,11 +326,11 @@ def _settings(params: Path, application: str | None = None) -> Settings:
     return load_settings(params, application=application)
 
 
-def _stages() -> Any:
+def _stages(*, in_streams: bool = True) -> Any:
     """The stages, after TensorFlow, which is imported here so that its log lines can be put aside."""
     from flow_models import console, stages
 
-    console.import_tensorflow()
+    console.import_tensorflow(in_streams=in_streams)
     return stages
 
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from flow_models.errors import FlowModelsError
 
@@ -62,18 +62,21 @@ def _add_ids(record: logging.LogRecord) -> bool:
     return True
 
 
-def import_tensorflow() -> None:
-    """Import what logs before its level can be set, with standard error put aside.
+def import_tensorflow(*, in_streams: bool = True) -> None:
+    """Import what logs before its level can be set, with standard error put aside, and compute in streams if wanted.
 
     What it wrote is shown if the import fails, or if TensorFlow's log level asks for it.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") < "2":
-        return
-    with _standard_error_aside():
+    quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") >= "2"
+    with _standard_error_aside() if quiet else nullcontext():
         for name in LOUD:
             importlib.import_module(name)
         # Looking for GPUs logs an error where there is no driver, which is no error here.
         sys.modules["tensorflow"].config.list_physical_devices()
+        if in_streams:
+            from flow_models.streams import use_streams
+
+            use_streams()
 
 
 @contextmanager

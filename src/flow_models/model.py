@@ -17,6 +17,7 @@ from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.partition import Partition
 from flow_models.statistics import latent_statistics, statistic_names
+from flow_models.streams import in_streams
 
 FORMAT = 2
 DESCRIPTION = "model.json"
@@ -86,14 +87,14 @@ class FlowModel(tf.Module):
             [] if width is None else [tf.TensorSpec([None, width], dtype, name="context")]
             for width in (self.bijector.context_width, self.context_width)
         ]
-        self.log_prob = tf.function(self._log_prob, input_signature=[data, *known])
+        self.log_prob = tf.function(in_streams(self._log_prob), input_signature=[data, *known])
         self.loss = tf.function(self._loss, input_signature=[data, *known])
-        self.encode = tf.function(self._encode, input_signature=[data, *read])
-        self.decode = tf.function(self._decode, input_signature=[latent, *read])
+        self.encode = tf.function(in_streams(self._encode), input_signature=[data, *read])
+        self.decode = tf.function(in_streams(self._decode), input_signature=[latent, *read])
         if self.classes is not None:
-            self.joint_log_prob = tf.function(self._joint_log_prob, input_signature=[data])
+            self.joint_log_prob = tf.function(in_streams(self._joint_log_prob), input_signature=[data])
         if self.context_width is None or self.classes is not None:
-            self.statistics = tf.function(self._statistics, input_signature=[data])
+            self.statistics = tf.function(in_streams(self._statistics), input_signature=[data])
 
     @property
     def about(self) -> dict[str, Any]:

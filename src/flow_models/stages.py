@@ -86,7 +86,7 @@ def train(settings: Settings) -> Outcome:
         seed=settings.seed,
         folder=settings.model_folder,
         checkpoints=run,
-        xla=compute.xla,
+        compute=compute,
         listeners=_listeners(settings, run) if replicas.chief else (),
         replicas=replicas,
     )

@@ -53,8 +53,8 @@ class Repeat(FusedBijector):
         if self._reversible:
             return self._reversible_inverse(x, *weights)
         total = _no_log_det(x)
-        for index in range(self._times):
-            x, log_det = self._one_inverse(x, [stacked[index] for stacked in weights])
+        for own in _unstacked(weights):
+            x, log_det = self._one_inverse(x, own)
             total += log_det
         return x, total
 
@@ -64,8 +64,8 @@ class Repeat(FusedBijector):
         if self._reversible:
             return self._looped_forward(z, weights)
         total = _no_log_det(z)
-        for index in reversed(range(self._times)):
-            z, log_det = self._one_forward(z, [stacked[index] for stacked in weights])
+        for own in reversed(_unstacked(weights)):
+            z, log_det = self._one_forward(z, own)
             total += log_det
         return z, total
 
@@ -153,6 +153,11 @@ def _loop(condition: Callable[..., tf.Tensor], body: Callable[..., tuple[Any, ..
 
 def _no_log_det(x: tf.Tensor) -> tf.Tensor:
     return tf.zeros(tf.shape(x)[:1], x.dtype)
+
+
+def _unstacked(weights: Weights) -> list[Weights]:
+    """Those of each step. Not slices: the gradient of a slice is a padded copy of the whole, for every step."""
+    return list(zip(*(tf.unstack(stacked) for stacked in weights), strict=True))
 
 
 def _stacked(variables: Sequence[tf.Variable]) -> tf.Variable:

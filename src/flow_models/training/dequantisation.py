@@ -49,19 +49,6 @@ class VariationalNoise(tf.Module):
             for _ in range(COUPLINGS)
         ]
 
-    def draw(self, x: tf.Tensor, *, seed: list[tf.Tensor | int]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Noise for images.
-
-        Args:
-            x: ``[batch, *image_shape]``, integers as numbers of ``dtype``.
-            seed: two integers; the noise is a function of them, the images and the weights.
-
-        Returns:
-            ``u``, ``[batch, *image_shape]``, and ``log q(u | x)`` in nats, ``[batch]``.
-        """
-        normal = tf.random.stateless_normal(tf.shape(x), seed=seed, dtype=self._dtype)
-        return self.transform(normal, x)
-
     def transform(self, normal: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The noise that a draw ``ε`` of N(0, I), ``[batch, *image_shape]``, becomes, and ``log q(u | x)``."""
         axes = list(range(1, 1 + len(self._shape)))

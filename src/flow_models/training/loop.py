@@ -23,6 +23,7 @@ from flow_models.settings import TrainSettings
 from flow_models.training.checkpoints import Checkpoints
 from flow_models.training.interruption import Interruption
 from flow_models.training.listeners import Listener, Row
+from flow_models.training.precision import Compute
 from flow_models.training.schedule import learning_rate
 from flow_models.training.step import Batch, Stepper
 from flow_models.training.strategy import Replicas
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_WITH_NONFINITE = 10
 EVALUATION_BATCH = 256
+PLAIN = Compute("float32", "graph")
 UNITS = {
     "bits_per_dim": "bits/dim",
     "variational_bits_per_dim": "variational bits/dim",
@@ -113,7 +115,7 @@ def train(
     seed: int,
     folder: Path,
     checkpoints: Path,
-    xla: bool = False,
+    compute: Compute = PLAIN,
     listeners: Sequence[Listener] = (),
     replicas: Replicas | None = None,
 ) -> Outcome:
@@ -121,7 +123,7 @@ def train(
 
     A run that was interrupted continues from its last checkpoint in ``checkpoints``, a folder that
     belongs to these settings and these data; it is removed when the model is saved.
-    ``xla``: whether XLA compiles the step. ``listeners`` hear of each epoch.
+    ``compute``: how a step is, but for the type, which the model was made with. ``listeners`` hear of each epoch.
 
     With several ``replicas``, in whose scope the model was made, every process calls this with the same data: a batch
     is the same as it would be for one, each process asks for its share of it alone, of which each of its replicas takes
@@ -141,7 +143,7 @@ def train(
             f"use a multiple of {replicas.count}"
         )
     with replicas.losses_explained():
-        stepper = Stepper(model, settings, seed=seed, xla=xla, replicas=replicas)
+        stepper = Stepper(model, settings, seed=seed, xla=compute.xla, streams=compute.streams, replicas=replicas)
         return train_with(stepper, data, settings, folder=folder, checkpoints=checkpoints, listeners=listeners)
 
 

@@ -9,7 +9,7 @@ import math
 import platform
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from flow_models.architectures import CONVOLUTIONAL
 from flow_models.data.atomic import complete_file
 from flow_models.data.parallel import cores
 from flow_models.settings import TrainSettings
+from flow_models.streams import streams
 
 logger = logging.getLogger(__name__)
 
@@ -40,10 +41,12 @@ class Compute:
     Attributes:
         precision: ``float32`` or ``bfloat16``.
         compile: ``graph`` or ``xla``.
+        streams: in which graphs compute; see ``flow_models.streams``.
     """
 
     precision: str
     compile: str
+    streams: int = 1
 
     @property
     def dtype(self) -> tf.DType:
@@ -72,13 +75,16 @@ def choose_compute(settings: TrainSettings, architecture: str, *, steps: int, ru
     kept = _read(run / OF_THE_RUN)
     if kept:
         compute = Compute(**kept)
-        logger.info("%s, %s, as the run was started", compute.precision, compute.compile)
+        logger.info("%s, %s, %s, as the run was started", compute.precision, compute.compile, _streams(compute))
         return compute
     if architecture in CONVOLUTIONAL:
         compute = _fastest(_candidates(settings))
     else:
         compute = compute_of_vectors(settings, steps=steps)
         logger.info("%s, %s, for dense networks and %d steps", compute.precision, compute.compile, steps)
+    if not compute.xla:
+        compute = replace(compute, streams=streams())
+        logger.info("a batch in %s", _streams(compute))
     with complete_file(run / OF_THE_RUN) as unfinished:
         unfinished.write_text(json.dumps(asdict(compute)), encoding="utf-8")
     return compute
@@ -88,7 +94,8 @@ def compute_of_vectors(settings: TrainSettings, *, steps: int, runs: int = 1) ->
     """What the settings ask for; for ``auto``, float32, compiled by XLA if that is made up for.
 
     The products of a coupling flow for vectors are small: most of a step's time goes into the start of its hundreds of
-    operations, which XLA makes into few, on every processor. ``benchmarks/vectors.py`` measures it.
+    operations, which XLA makes into few, on every processor. In streams they take no longer without it.
+    ``benchmarks/vectors.py`` measures both.
 
     Args:
         settings: of the training.
@@ -99,7 +106,7 @@ def compute_of_vectors(settings: TrainSettings, *, steps: int, runs: int = 1) ->
     minutes = math.inf if settings.minutes is None else settings.minutes
     examples = runs * steps * settings.batch_size
     worthwhile = examples >= WORTHWHILE_EXAMPLES and runs * minutes >= WORTHWHILE_MINUTES
-    compiler = "xla" if worthwhile else "graph"
+    compiler = "xla" if worthwhile and streams() == 1 else "graph"
     return Compute(precision, compiler if settings.compile == "auto" else settings.compile)
 
 
@@ -136,6 +143,10 @@ def _measured(candidates: list[Compute]) -> dict[str, float]:
     with suppress(OSError), complete_file(CACHE) as unfinished:
         unfinished.write_text(json.dumps({**cache, machine: known}, indent=2) + "\n", encoding="utf-8")
     return known
+
+
+def _streams(compute: Compute) -> str:
+    return "1 stream" if compute.streams == 1 else f"{compute.streams} streams"
 
 
 def _name(compute: Compute) -> str:

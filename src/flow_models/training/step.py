@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import tensorflow as tf
@@ -11,6 +12,7 @@ import tf_keras
 from flow_models.errors import FlowModelsError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
+from flow_models.streams import in_streams, mean_in_streams
 from flow_models.training.dequantisation import VariationalNoise
 from flow_models.training.flat import FlatWeights
 from flow_models.training.strategy import Replicas
@@ -30,6 +32,7 @@ class Stepper(tf.Module):
         settings: of the optimizer and the average.
         seed: of the noise that each step adds; the noise is a function of (seed, step) alone.
         xla: whether XLA compiles the step.
+        streams: in which each replica computes its part of a batch; see ``streams``.
         replicas: of the model, each of which takes its part of the batch; the rest is done once in each process, which
             is given its share of the batch alone.
 
@@ -44,10 +47,11 @@ class Stepper(tf.Module):
         *,
         seed: int,
         xla: bool = False,
+        streams: int = 1,
         replicas: Replicas | None = None,
     ) -> None:
         super().__init__(name="stepper")
-        self.model, self._settings, self._seed = model, settings, seed
+        self.model, self._settings, self._seed, self._streams = model, settings, seed, streams
         self.replicas = replicas or ALONE
         images = len(model.event_shape) > 1
         self.unit = "bits_per_dim" if images else "nats"
@@ -80,7 +84,7 @@ class Stepper(tf.Module):
 
     def initialise(self, batch: Batch) -> None:
         """Start from the data: the layers that normalise take their scales from this batch."""
-        (x, *context), _ = self._prepared(batch, noise=-1)
+        (x, *context), _ = self._inputs(*self._drawn(batch, noise=-1))
         with self.replicas.scope():
             self.model.initialise(x, *context)
         for vector in (self.weights, self.average, self.best):
@@ -114,12 +118,15 @@ class Stepper(tf.Module):
         tf.cond(finite, lambda: self._apply(clipped, index, rate), lambda: None)
         return loss, tf.where(finite, norm, math.nan)
 
-    def _loss_and_gradient(self, batch: Batch, index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _loss_and_gradient(self, batch: Batch, index: tf.Tensor) -> Sequence[tf.Tensor]:
         """A replica's share of the loss of the whole batch, and of its gradient ``[parameters]``."""
+        own = tf.nest.map_structure(self.replicas.own, batch)
+        drawn = self._drawn(own, noise=index, by=self.replicas)
+        return mean_in_streams(self._share_of_loss, drawn, count=self._streams)
+
+    def _share_of_loss(self, *drawn: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            inputs, log_noise = self._prepared(
-                tf.nest.map_structure(self.replicas.own, batch), noise=index, by=self.replicas
-            )
+            inputs, log_noise = self._inputs(*drawn)
             # Not the compiled function, whose signature leaves the size of the batch open.
             loss = tf.reduce_mean(self.model.loss.python_function(*inputs) + log_noise)
             loss /= self._nats * self.replicas.count
@@ -140,21 +147,34 @@ class Stepper(tf.Module):
 
     def _evaluate(self, batch: Batch, index: tf.Tensor) -> tf.Tensor:
         """The loss of each example, ``[batch]``, with noise that is the same at every call."""
-        inputs, log_noise = self._prepared(batch, noise=-2 - index)
-        return (self.model.loss(*inputs) + log_noise) / self._nats
+        drawn = self._drawn(batch, noise=-2 - index)
 
-    def _prepared(
-        self, batch: Batch, *, noise: tf.Tensor | int, by: Replicas = ALONE
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """``x``, and the context if there is one, as the model takes them; and the log-density of the noise."""
+        def loss(*drawn: tf.Tensor) -> tf.Tensor:
+            inputs, log_noise = self._inputs(*drawn)
+            return (self.model.loss.python_function(*inputs) + log_noise) / self._nats
+
+        return in_streams(loss)(*drawn)
+
+    def _drawn(self, batch: Batch, *, noise: tf.Tensor | int, by: Replicas = ALONE) -> list[tf.Tensor]:
+        """``x``, and the context if there is one, in the model's type, with what is drawn at random for them.
+
+        That is noise added to ``x``; where noise is learned, the normal numbers that it is made of, beside ``x``.
+        """
         x, *context = batch if isinstance(batch, tuple) else (batch,)
         dtype, seed = self.model.dtype, [self._seed, noise]
         others = [tf.cast(each, dtype) for each in context]
-        if self._noise and x.dtype.is_integer:
-            integers = tf.cast(x, dtype)
-            added, log_noise = self._noise.draw(integers, seed=seed)
-            return [integers + added, *others], log_noise
-        return [dequantise(x, seed=seed, dtype=dtype, by=by), *others], tf.zeros([], dtype)
+        if self._noise is None:
+            return [dequantise(x, seed=seed, dtype=dtype, by=by), *others]
+        integers = tf.cast(x, dtype)
+        return [integers, *others, tf.random.stateless_normal(tf.shape(integers), seed=seed, dtype=dtype)]
+
+    def _inputs(self, *drawn: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """What the model takes, and the log-density of the noise in it."""
+        if self._noise is None:
+            return list(drawn), tf.zeros([], self.model.dtype)
+        integers, *others, normal = drawn
+        added, log_noise = self._noise.transform(normal, integers)
+        return [integers + added, *others], log_noise
 
 
 def dequantise(batch: tf.Tensor, *, seed: list[tf.Tensor | int], dtype: tf.DType, by: Replicas = ALONE) -> tf.Tensor:

@@ -19,6 +19,8 @@ from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.training import Outcome, TrainingData, train
 from flow_models.training.listeners import Listener, Row
+from flow_models.training.loop import PLAIN
+from flow_models.training.precision import Compute
 from flow_models.training.step import Stepper
 
 STEPS = 6
@@ -102,7 +104,7 @@ def run(
     *,
     using: TrainingData | None = None,
     to: str = "model",
-    xla: bool = False,
+    compute: Compute = PLAIN,
     listeners: Sequence[Listener] = (),
     **changes: object,
 ) -> Outcome:
@@ -113,7 +115,7 @@ def run(
         seed=3,
         folder=tmp_path / to,
         checkpoints=tmp_path / "checkpoints" / to,
-        xla=xla,
+        compute=compute,
         listeners=listeners,
     )
 
@@ -224,7 +226,7 @@ def test_a_step_that_xla_compiles_learns_the_same(tmp_path: Path) -> None:
 
     using = TrainingData(batches, STEPS, images(50))  # type: ignore[arg-type]
     graph = run(tmp_path, to="graph", using=using, epochs=1)
-    xla = run(tmp_path, to="xla", using=using, epochs=1, xla=True)
+    xla = run(tmp_path, to="xla", using=using, epochs=1, compute=Compute("float32", "xla"))
     assert xla.holdout == pytest.approx(graph.holdout, rel=1e-4)
 
 

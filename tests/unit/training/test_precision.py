@@ -76,6 +76,14 @@ def test_a_long_training_on_vectors_is_compiled_by_xla_in_float32_unmeasured(
     assert not machine.taken
 
 
+def test_graphs_compute_in_the_streams_of_the_process(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "streams", lambda: 2)
+    assert choose() == Compute("bfloat16", "graph", 2)
+    assert choose("vectors", architecture="realnvp") == Compute("float32", "graph", 2)
+    assert choose("asked", compile="xla").streams == 1
+    assert set(machine.taken.values()) == {1}
+
+
 @pytest.mark.usefixtures("gpu")
 def test_a_gpu_runs_xla_unless_the_graph_is_measured_to_be_faster(machine: Machine) -> None:
     assert choose() == Compute("bfloat16", "xla")
