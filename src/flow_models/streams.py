@@ -53,7 +53,7 @@ def in_streams(function: Rows) -> Rows:
         if count == 1:
             return function(*given)
         rows = tf.shape(given[0])[0]
-        missing = -rows % count
+        missing = tf.where(rows > 0, -rows % count, count)  # an empty piece has no shape to be cut by
         whole = [tf.pad(each, [[0, missing], *[[0, 0]] * (each.shape.rank - 1)]) for each in given]
         done = _mapped(function, whole, count, signature=given[0].dtype)
         return tf.reshape(done, tf.concat([[rows + missing], tf.shape(done)[2:]], 0))[:rows]

@@ -69,8 +69,7 @@ def test_threads_that_the_user_set_stay(threads: Threads, monkeypatch: pytest.Mo
     assert threads.of_an_operation == 0
 
 
-@pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("rows", [1, 5, 8])
+@pytest.mark.parametrize("rows", [0, 1, 5, 8])
 @pytest.mark.parametrize("count", [2, 3])
 def test_any_number_of_rows_comes_out_as_it_would_in_one_stream(threads: Threads, rows: int, count: int) -> None:
     threads.of_an_operation, threads.of_operations = 1, count
