@@ -102,15 +102,7 @@ def trained(images: Images, folder: Path, wanted: argparse.Namespace) -> tuple[F
             )
 
         data = training.TrainingData(batches, per_epoch, fitting)
-        outcome = training.train(
-            model,
-            data,
-            settings,
-            seed=0,
-            folder=folder,
-            checkpoints=checkpoints,
-            compute=compute,
-        )
+        outcome = training.train(model, data, settings, seed=0, folder=folder, checkpoints=checkpoints, compute=compute)
         print(f"{folder.name}: {outcome.steps} steps in {outcome.seconds / 60:.1f} minutes", flush=True)
     return FlowModel.load(folder), (fitting, calibrating)
 

@@ -16,7 +16,7 @@ from flow_models.settings import load_settings
 from flows.parameters import Number, Parquet, Source, Text
 from flows.pipeline import PROJECT
 from flows.results import most_outlying
-from flows.tasks import DELAYS, command, stamped, worth_retrying
+from flows.tasks import PATIENTLY, command, stamped
 
 DECAY = "flow-models.decay"  # prefect.yaml starts a retraining on it
 
@@ -34,13 +34,7 @@ def show_most_outlying(path: Path, number: int, output: str) -> None:
     )
 
 
-@task(
-    name="store",
-    task_run_name="store",
-    retries=len(DELAYS),
-    retry_delay_seconds=DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@task(name="store", task_run_name="store", **PATIENTLY)
 def store(path: Path, uri: str) -> None:
     """Put the table into a bucket."""
     from flow_models.data.s3 import S3Source

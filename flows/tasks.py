@@ -36,7 +36,14 @@ def was_away(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     return isinstance(error, StageError) and error.away
 
 
-@task(name="stage", task_run_name="{stage}", retries=len(DELAYS), retry_delay_seconds=DELAYS)
+PATIENTLY: dict[str, Any] = {
+    "retries": len(DELAYS),
+    "retry_delay_seconds": DELAYS,
+    "retry_condition_fn": worth_retrying,
+}
+
+
+@task(name="stage", task_run_name="{stage}", **PATIENTLY)
 def run(stage: str, *, force: bool, hours: float) -> None:
     """Run one stage of dvc.yaml, on ``data.cluster`` if it reads images; what it prints is the task's log."""
     with _cluster(needed=stage in READING) as cluster:
@@ -53,13 +60,7 @@ def run_one(stage: str, *, force: bool, hours: float) -> None:
     run.with_options(retry_condition_fn=again, tags={kind})(stage, force=force, hours=hours)
 
 
-@task(
-    name="command",
-    task_run_name="{name}",
-    retries=len(DELAYS),
-    retry_delay_seconds=DELAYS,
-    retry_condition_fn=worth_retrying,
-)
+@task(name="command", task_run_name="{name}", **PATIENTLY)
 def command(name: str, *arguments: str) -> dict[str, Any]:  # noqa: ARG001 - the name is the task run's
     """Run a command of ``flow-models``, as :func:`run` does; what it prints beside its result is the task's log."""
     with _cluster(needed=arguments[0] == "data") as cluster:

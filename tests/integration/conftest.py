@@ -46,8 +46,8 @@ class Prefect:
             "PREFECT_HOME": str(home),
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
-            # What happened is read soon after it happened, not up to five seconds later; less than one is a busy loop.
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
+            # What happened is read soon after it happened, not up to five seconds later; less than one is a busy loop.
             "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_FLUSH_INTERVAL": "1",
             "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
             "DO_NOT_TRACK": "1",

@@ -41,6 +41,7 @@ def test_the_noise_depends_on_the_image() -> None:
     one, _ = made.transform(normal, tf.constant(IMAGES))
     other, _ = made.transform(normal, tf.constant(255 - IMAGES))
     assert np.abs(one - other).min(axis=(1, 2, 3)).max() > 0
+    np.testing.assert_array_equal(one, made.transform(normal, tf.constant(IMAGES))[0])
 
 
 def test_untrained_noise_is_all_but_uniform() -> None:
