@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from flow_models.data.lanes import WHOLE, Share
-from flow_models.errors import InterruptedTrainingError
+from flow_models.estimators.lanes import Lane, lanes_for, side_by_side
 from flow_models.estimators.members import Member, key_of, machine
 from flow_models.seeds import seed_of
 from flow_models.settings import TrainSettings
@@ -144,20 +144,23 @@ def fit(
     shape = {"layers": recipe.layers, "hidden": [recipe.hidden] * 2, "bins": recipe.bins, "seed": 0}
     shape |= {"whiten": True, "aligned": True}
     key = key_of("spline_coupling", {**shape, **options}, base or {"kind": "standard_normal"})
-    seconds = None if max_seconds is None else max_seconds / recipe.members
-    return [
-        _fit_member(
+    lanes = lanes_for(recipe.members)
+    seconds = None if max_seconds is None else max_seconds / math.ceil(recipe.members / lanes)
+
+    def fit_one(index: int, lane: Lane) -> Fitted:
+        return _fit_member(
             take,
             n,
             recipe,
             key,
+            lane,
             weights=weights,
             validation_fraction=validation_fraction,
             seconds=seconds,
             seed=[seed, index],
         )
-        for index in range(recipe.members)
-    ]
+
+    return side_by_side(fit_one, recipe.members, lanes=lanes)
 
 
 def _fit_member(
@@ -165,13 +168,14 @@ def _fit_member(
     n: int,
     recipe: Recipe,
     key: str,
+    lane: Lane,
     *,
     weights: NDArray[np.float64] | None,
     validation_fraction: float,
     seconds: float | None,
     seed: list[int],
 ) -> Fitted:
-    compiled = machine(key)
+    compiled = machine(key, lane.number)
     rng = np.random.default_rng(seed)
     order = rng.permutation(n)
     held = _held_out(n, validation_fraction)
@@ -206,6 +210,7 @@ def _fit_member(
         if recipe.smoothing:
             arrays = _smoothed(arrays, spread, own, left=1 - epoch / settings.epochs)
         for start in range(skip * batch, number, batch):
+            lane.go_on()
             yield _alone([tf.constant(each[start : start + batch][share.rows(batch)]) for each in arrays])
 
     own_seed = seed_of(*seed)
@@ -229,17 +234,14 @@ def _fit_member(
         if classes:
             compiled.model.initialise(*first)
             compiled.model.base.start_at(compiled.model.encode(centroids(*known)))
-        try:
-            outcome = train_with(
-                stepper,
-                data,
-                settings,
-                folder=Path(folder) / "model",
-                checkpoints=Path(folder) / "checkpoints",
-                title=f"flow {seed[1] + 1} of {recipe.members}",
-            )
-        except InterruptedTrainingError:
-            raise KeyboardInterrupt from None  # the checkpoint goes with the folder: there is none to continue from
+        outcome = train_with(
+            stepper,
+            data,
+            settings,
+            folder=Path(folder) / "model",
+            checkpoints=Path(folder) / "checkpoints",
+            title=f"flow {seed[1] + 1} of {recipe.members}",
+        )
         return Fitted(member=Member(key, compiled.weights()), outcome=outcome, held_out=holdout)
 
 

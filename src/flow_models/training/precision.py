@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 
 CACHE = Path(".cache/flow_models/precision.json")
 OF_THE_RUN = "compute.json"
-# XLA takes seconds to compile a flow for vectors, and saves microseconds of each example.
-WORTHWHILE_EXAMPLES, WORTHWHILE_MINUTES = 2_000_000, 1.0
+# XLA takes a second or two to compile a flow for vectors, and saves milliseconds of each step.
+WORTHWHILE_STEPS, WORTHWHILE_MINUTES = 2_000, 1.0
 PIXELS, CHANNELS, BATCH, REPEATS = 16, 128, 32, 5
 
 
@@ -104,8 +104,7 @@ def compute_of_vectors(settings: TrainSettings, *, steps: int, runs: int = 1) ->
     """
     precision = "float32" if settings.precision == "auto" else settings.precision
     minutes = math.inf if settings.minutes is None else settings.minutes
-    examples = runs * steps * settings.batch_size
-    worthwhile = examples >= WORTHWHILE_EXAMPLES and runs * minutes >= WORTHWHILE_MINUTES
+    worthwhile = runs * steps >= WORTHWHILE_STEPS and runs * minutes >= WORTHWHILE_MINUTES
     compiler = "xla" if worthwhile and streams() == 1 else "graph"
     return Compute(precision, compiler if settings.compile == "auto" else settings.compile)
 

@@ -81,6 +81,7 @@ class Stepper(tf.Module):
             self._own, whole = tf.function(self._own, autograph=False, jit_compile=True), False
         self.step = tf.function(self._step, autograph=False, jit_compile=whole or None)
         self.evaluate = tf.function(self._evaluate, autograph=False)
+        self._write = tf.function(self._flat.write, autograph=False)  # by hand, a call for each of hundreds of weights
 
     def initialise(self, batch: Batch) -> None:
         """Start from the data: the layers that normalise take their scales from this batch."""
@@ -104,7 +105,7 @@ class Stepper(tf.Module):
     def use(self, vector: tf.Variable) -> None:
         """Give the model the weights, their average, or the best average."""
         with self.replicas.scope():
-            self._flat.write(vector)
+            self._write(vector.read_value())
 
     def _step(self, batch: Batch, index: tf.Tensor, rate: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Take one step; returns the loss of the batch and the norm of its gradient, NaN if either is not finite.

@@ -161,7 +161,7 @@ def test_the_bar_says_which_flow_is_trained(table, monkeypatch):
         "flow_models.training.loop.tqdm", lambda **chosen: shown.append(chosen["desc"]) or tqdm(**chosen)
     )
     fm.FlowDensity(**TINY | {"n_estimators": 2, "max_iter": 2}).fit(table)
-    assert shown == ["flow 1 of 2", "flow 2 of 2"]
+    assert sorted(shown) == ["flow 1 of 2", "flow 2 of 2"]
 
 
 @pytest.mark.parametrize("rows", [2, 3, 7])
@@ -182,9 +182,13 @@ def test_ctrl_c_ends_a_fit_as_it_does_everywhere(table, monkeypatch):
         return take(units, rows, rng)
 
     monkeypatch.setattr(Units, "noisy", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        fm.FlowDensity(**TINY | {"max_iter": 100}).fit(table)
-    assert len(calls) == 5
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has its background jobs ignore it
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fm.FlowDensity(**TINY | {"max_iter": 10_000}).fit(table)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(calls) < 100  # of the thousand epochs
 
 
 def test_rows_may_lie_in_a_memory_mapped_file(table, tmp_path):
