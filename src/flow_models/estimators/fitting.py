@@ -16,7 +16,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 
 from flow_models.data.lanes import WHOLE, Share
 from flow_models.estimators.lanes import Lane, lanes_for, side_by_side
-from flow_models.estimators.members import Member, key_of, machine
+from flow_models.estimators.members import TOGETHER, Member, key_of, machine
 from flow_models.seeds import seed_of
 from flow_models.settings import TrainSettings
 from flow_models.training import Outcome, TrainingData, train_with
@@ -30,7 +30,6 @@ FEW = 2_000  # rows, below which an ensemble is worth its time
 MANY = 16_000  # rows, from which on a flow is as deep as it gets
 MOST_HELD_OUT = 10_000
 FIRST = 20_000  # rows that correlations are taken from
-EPOCH = 10  # steps between two looks at the held-out rows when rows are few
 FINENESS = 4  # draws by weight for each held-out row
 NEVER = 1e9  # minutes between checkpoints: a fit leaves no files
 
@@ -144,7 +143,8 @@ def fit(
     shape = {"layers": recipe.layers, "hidden": [recipe.hidden] * 2, "bins": recipe.bins, "seed": 0}
     shape |= {"whiten": True, "aligned": True}
     key = key_of("spline_coupling", {**shape, **options}, base or {"kind": "standard_normal"})
-    lanes = lanes_for(recipe.members)
+    # To compile a flow in every lane takes longer than to train it on few rows.
+    lanes = lanes_for(recipe.members) if n >= FEW else 1
     seconds = None if max_seconds is None else max_seconds / math.ceil(recipe.members / lanes)
 
     def fit_one(index: int, lane: Lane) -> Fitted:
@@ -181,7 +181,8 @@ def _fit_member(
     held = _held_out(n, validation_fraction)
     holdout, rows = order[:held], np.sort(order[held:])
     batch = min(recipe.batch, 2 ** int(math.log2(len(rows))))
-    per_epoch = int(np.clip(len(rows) // batch, min(EPOCH, recipe.steps), 400))
+    # Steps between two looks at the held-out rows: in whole calls, a pass over the rows, but not too few or many.
+    per_epoch = int(min(np.clip(round(len(rows) / batch / TOGETHER), 1, 40) * TOGETHER, recipe.steps))
     settings = TrainSettings(
         epochs=math.ceil(recipe.steps / per_epoch),
         minutes=None if seconds is None else seconds / 60,

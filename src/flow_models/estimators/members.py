@@ -23,6 +23,7 @@ from flow_models.training.precision import compute_of_vectors
 from flow_models.training.step import Stepper
 
 KEPT = 32  # compiled flows
+TOGETHER = 10  # steps in one call of what XLA compiled
 Rows = NDArray[np.float32]
 
 
@@ -66,7 +67,7 @@ class Machine:
         with self.holding([each.numpy() for each in fresh.variables]):
             self._held = None
             if kind not in self._steppers:
-                self._steppers[kind] = Stepper(self.model, settings, seed=0, xla=xla)
+                self._steppers[kind] = Stepper(self.model, settings, seed=0, xla=xla, together=TOGETHER if xla else 1)
             stepper = self._steppers[kind]
             stepper.restart()
             yield stepper

@@ -6,8 +6,9 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -239,10 +240,10 @@ class _Run:
             if epoch >= self._settings.epochs:
                 return f"all {epoch} epochs done"
             first, started = self._progress.step, time.monotonic()
-            for batch in self._data.batches(epoch, done, self._share):
-                self._step(batch)
-                self._advance(bar)
-                if self._fraction() >= 1:
+            for batches in _several(self._data.batches(epoch, done, self._share), self._stepper.together):
+                self._steps(batches)
+                self._advance(bar, len(batches))
+                if self._fraction(self._progress.step) >= 1:
                     break
             examples = (self._progress.step - first) * self._settings.batch_size
             self._close_epoch(epoch, examples / max(time.monotonic() - started, 1e-9), bar)
@@ -264,20 +265,23 @@ class _Run:
             smoothing=0.1,
         )
 
-    def _advance(self, bar: tqdm[Any]) -> None:
-        bar.update(self._settings.batch_size)
+    def _advance(self, bar: tqdm[Any], steps: int) -> None:
+        bar.update(steps * self._settings.batch_size)
         rate = bar.format_dict["rate"]
         if self._settings.minutes is not None and rate:
             # The time may be over before the epochs are.
             left = max(60 * self._settings.minutes - self._seconds, 0.0)
             bar.total = min(self._total * self._settings.batch_size, bar.n + int(rate * left))
 
-    def _step(self, batch: Batch) -> None:
+    def _steps(self, batches: Sequence[Batch]) -> None:
         progress = self._progress
-        rate = learning_rate(self._settings, step=progress.step, fraction=self._fraction())
-        loss, norm = self._stepper.step(batch, tf.constant(progress.step), tf.constant(rate, self._stepper.model.dtype))
-        self._count(float(loss), float(norm))
-        progress.step += 1
+        rates = [
+            learning_rate(self._settings, step=step, fraction=self._fraction(step))
+            for step in range(progress.step, progress.step + len(batches))
+        ]
+        for loss, norm in zip(*self._stepper.steps(batches, progress.step, rates), strict=True):
+            self._count(float(loss), float(norm))
+            progress.step += 1
         self._agree()
         self._save_when_due()
 
@@ -347,10 +351,10 @@ class _Run:
         total, count = self._replicas.total(float(own.sum()), len(own))
         return total / count
 
-    def _fraction(self) -> float:
-        """How much of the run is done, by steps or by time, whichever is further."""
+    def _fraction(self, step: int) -> float:
+        """How much of the run is done at a step, by steps or by time, whichever is further."""
         by_time = self._seconds / (60 * self._settings.minutes) if self._settings.minutes else 0.0
-        return max(self._progress.step / self._total, by_time)
+        return max(step / self._total, by_time)
 
     def _save_when_due(self) -> None:
         """Write a checkpoint when the time has come, or when asked to stop: then stop after it."""
@@ -375,6 +379,12 @@ class _Run:
         if self._replicas.chief:
             self._stepper.model.save(folder)
             write_history(folder / "history.csv", self._progress.history)
+
+
+def _several(batches: Iterable[Batch], number: int) -> Iterator[list[Batch]]:
+    """So many at a time, and at the end what is left."""
+    left = iter(batches)
+    return iter(lambda: list(islice(left, number)), [])
 
 
 def write_history(path: Path, history: list[Row]) -> None:

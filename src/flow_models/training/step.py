@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
 import tensorflow as tf
 import tf_keras
+from numpy.typing import NDArray
 
 from flow_models.errors import FlowModelsError
 from flow_models.model import FlowModel
@@ -33,6 +35,7 @@ class Stepper(tf.Module):
         seed: of the noise that each step adds; the noise is a function of (seed, step) alone.
         xla: whether XLA compiles the step.
         streams: in which each replica computes its part of a batch; see ``streams``.
+        together: steps that one call takes.
         replicas: of the model, each of which takes its part of the batch; the rest is done once in each process, which
             is given its share of the batch alone.
 
@@ -48,9 +51,11 @@ class Stepper(tf.Module):
         seed: int,
         xla: bool = False,
         streams: int = 1,
+        together: int = 1,
         replicas: Replicas | None = None,
     ) -> None:
         super().__init__(name="stepper")
+        self.together = together
         self.model, self._settings, self._seed, self._streams = model, settings, seed, streams
         self.replicas = replicas or ALONE
         images = len(model.event_shape) > 1
@@ -80,7 +85,9 @@ class Stepper(tf.Module):
             # XLA takes no variables of several devices: it compiles what each replica does for itself.
             self._own, whole = tf.function(self._own, autograph=False, jit_compile=True), False
         self.step = tf.function(self._step, autograph=False, jit_compile=whole or None)
-        self.evaluate = tf.function(self._evaluate, autograph=False)
+        self._several = tf.function(self._in_one_call, autograph=False, jit_compile=whole or None)
+        measured = whole and not images  # the noise of XLA is other noise, and held-out images always have the same
+        self.evaluate = tf.function(self._evaluate, autograph=False, jit_compile=measured or None)
         self._write = tf.function(self._flat.write, autograph=False)  # by hand, a call for each of hundreds of weights
 
     def initialise(self, batch: Batch) -> None:
@@ -102,6 +109,24 @@ class Stepper(tf.Module):
         self.replicas.share([*vectors, *self.model.non_trainable_variables])
         self.use(self.weights)
 
+    def steps(self, batches: Sequence[Batch], index: int, rates: Sequence[float]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Take a step with each batch, from step ``index`` on: their losses and norms, each ``(len(batches),)``.
+
+        As many as go ``together`` take one call: to start one, and to hand over hundreds of weights, takes longer than
+        a step of a small flow.
+        """
+        dtype = self.model.dtype
+        if len(batches) == self.together > 1:
+            stacked = tf.nest.map_structure(lambda *each: tf.stack(each), *batches)
+            losses, norms = self._several(stacked, tf.constant(index), tf.constant(rates, dtype))
+            return losses.numpy(), norms.numpy()
+        taken = [
+            self.step(batch, tf.constant(index + at), tf.constant(rate, dtype))
+            for at, (batch, rate) in enumerate(zip(batches, rates, strict=True))
+        ]
+        losses, norms = zip(*taken, strict=True)
+        return np.array(losses), np.array(norms)
+
     def use(self, vector: tf.Variable) -> None:
         """Give the model the weights, their average, or the best average."""
         with self.replicas.scope():
@@ -118,6 +143,12 @@ class Stepper(tf.Module):
         clipped = gradient * tf.minimum(1.0, self._settings.clip_norm / norm)
         tf.cond(finite, lambda: self._apply(clipped, index, rate), lambda: None)
         return loss, tf.where(finite, norm, math.nan)
+
+    def _in_one_call(self, batches: Batch, index: tf.Tensor, rates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Steps one after another, with ``[k, batch, …]`` and rates ``[k]``."""
+        steps = (batches, index + tf.range(self.together), rates)
+        signature = (self.model.dtype, self.model.dtype)
+        return tf.map_fn(lambda one: self._step(*one), steps, fn_output_signature=signature, parallel_iterations=1)
 
     def _loss_and_gradient(self, batch: Batch, index: tf.Tensor) -> Sequence[tf.Tensor]:
         """A replica's share of the loss of the whole batch, and of its gradient ``[parameters]``."""

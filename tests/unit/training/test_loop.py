@@ -17,7 +17,7 @@ from flow_models.data.lanes import WHOLE, Share
 from flow_models.errors import FlowModelsError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
-from flow_models.training import Outcome, TrainingData, train
+from flow_models.training import Outcome, TrainingData, train, train_with
 from flow_models.training.listeners import Listener, Row
 from flow_models.training.loop import PLAIN
 from flow_models.training.precision import Compute
@@ -228,6 +228,19 @@ def test_a_step_that_xla_compiles_learns_the_same(tmp_path: Path) -> None:
     graph = run(tmp_path, to="graph", using=using, epochs=1)
     xla = run(tmp_path, to="xla", using=using, epochs=1, compute=Compute("float32", "xla"))
     assert xla.holdout == pytest.approx(graph.holdout, rel=1e-4)
+
+
+@pytest.mark.parametrize("xla", [False, True], ids=["graph", "xla"])
+def test_steps_that_go_together_in_one_call_are_those_one_by_one(tmp_path: Path, xla: bool) -> None:
+    """Four and, of the six of an epoch, two that are left."""
+    for together in (1, 4):
+        stepper = Stepper(model(), settings(), seed=3, xla=xla, together=together)
+        folder = tmp_path / str(together)
+        outcome = train_with(stepper, data(), settings(), folder=folder, checkpoints=tmp_path / "checkpoints")
+        assert outcome.steps == 4 * STEPS
+    for one_by_one, in_one_call in zip(curves(tmp_path / "1"), curves(tmp_path / "4"), strict=True):
+        for name, value in one_by_one.items():
+            assert float(in_one_call[name]) == pytest.approx(float(value), rel=1e-3), name
 
 
 def test_a_damaged_newest_checkpoint_gives_way_to_the_one_before(
