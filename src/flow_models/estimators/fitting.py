@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf_shrinkage
 
 from flow_models.data.lanes import WHOLE, Share
-from flow_models.estimators.lanes import Lane, lanes_for, side_by_side
 from flow_models.estimators.members import TOGETHER, Member, key_of, machine
+from flow_models.estimators.side_by_side import Lane, lanes_for, side_by_side
 from flow_models.seeds import seed_of
 from flow_models.settings import TrainSettings
 from flow_models.training import Outcome, TrainingData, train_with

@@ -1,4 +1,4 @@
-"""Lanes: as many flows train at once as there are cores, and come out as if one by one."""
+"""Flows train side by side, each in a lane, and come out as if one by one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 import flow_models as fm
 from flow_models.estimators import fitting
-from flow_models.estimators.lanes import Lane, side_by_side
+from flow_models.estimators.side_by_side import Lane, side_by_side
 from tests.unit.estimators.tiny import TINY
 
 
