@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from flow_models.evaluation.calibration.lots import generator
 
@@ -82,8 +83,9 @@ def local_c2st(
     layers = hidden if hidden is not None else (10 * (z.shape[1] + x.shape[1]),) * 2
     rng = generator(seed)
     fresh = rng.standard_normal((evaluations, z.shape[1]))
-    statistic = _statistics(z, x, at, fresh, layers, rng)
-    null = np.stack([_statistics(rng.standard_normal(z.shape), x, at, fresh, layers, rng) for _ in range(trials)])
+    with threadpool_limits(1):  # as in ``c2st``
+        statistic = _statistics(z, x, at, fresh, layers, rng)
+        null = np.stack([_statistics(rng.standard_normal(z.shape), x, at, fresh, layers, rng) for _ in range(trials)])
     return LocalC2ST(statistic, (1 + (null >= statistic).sum(axis=0)) / (trials + 1), null)
 
 
