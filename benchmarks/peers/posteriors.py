@@ -7,6 +7,7 @@ seconds to standard output.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ def main() -> None:
     """Train on the simulations and sample at each observation."""
     case = json.loads(sys.stdin.read())
     folder = Path(case["folder"])
+    os.chdir(folder)  # where sbi leaves its logs
     arrays = {
         name: torch.as_tensor(values, dtype=torch.float32) for name, values in np.load(folder / "case.npz").items()
     }
