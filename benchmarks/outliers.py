@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -92,14 +92,9 @@ def trained(images: Images, folder: Path, wanted: argparse.Namespace) -> tuple[F
         model = FlowModel("glow", {**options, "hidden_channels": wanted.hidden}, compute_dtype=compute.dtype)
         per_epoch = len(rest) // BATCH
 
-        def batches(epoch: int, skip: int, share: Share = WHOLE) -> tf.data.Dataset:
+        def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
             own = np.random.default_rng([1, epoch]).permutation(len(rest))[: per_epoch * BATCH]
-            own = own.reshape(-1, BATCH)[skip:, share.rows(BATCH)]
-            return tf.data.Dataset.from_tensor_slices(own).map(
-                lambda places: tf.ensure_shape(
-                    tf.numpy_function(lambda at: rest[at], [places], tf.uint8), [own.shape[1], *rest.shape[1:]]
-                )
-            )
+            return (tf.constant(rest[each]) for each in own.reshape(-1, BATCH)[skip:, share.rows(BATCH)])
 
         data = training.TrainingData(batches, per_epoch, fitting)
         outcome = training.train(model, data, settings, seed=0, folder=folder, checkpoints=checkpoints, compute=compute)

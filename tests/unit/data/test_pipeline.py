@@ -93,6 +93,16 @@ def test_vectors_are_shown_once_an_epoch_with_what_is_known_of_them() -> None:
     np.testing.assert_array_equal(last[:, 0], first[6:])
 
 
+def test_no_epoch_waits_for_the_tuner_of_tf_data(shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.arange(20, dtype=np.float32).reshape(10, 2)
+    assert not vector_batches([x], batch_size=3, seed=0, epoch=0).options().autotune.enabled
+    read, given = [], pipeline.untuned
+    monkeypatch.setattr(pipeline, "untuned", lambda dataset: read.append(given(dataset)) or read[-1])
+    next(iter(training_batches(shards, batch_size=8, seed=0, epoch=0)))
+    load_split(shards, "val")
+    assert [dataset.options().autotune.enabled for dataset in read] == [False, False]
+
+
 def test_a_batch_larger_than_the_data_is_refused(shards: Path) -> None:
     with pytest.raises(FlowModelsError, match=r"train.batch_size is 200, but .* images to train on; use a smaller"):
         training_batches(shards, batch_size=200, seed=0, epoch=0)
