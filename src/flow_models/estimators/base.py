@@ -20,7 +20,7 @@ from flow_models.data.digests import file_sha256
 from flow_models.errors import FlowModelsError
 from flow_models.estimators.fitting import Fitted, Recipe
 from flow_models.estimators.members import Member
-from flow_models.estimators.rows import read_parquet
+from flow_models.estimators.rows import read_column, read_parquet
 from flow_models.estimators.support import Support
 from flow_models.estimators.units import Units
 
@@ -185,11 +185,18 @@ class FlowEstimator(BaseEstimator):
         return rows
 
     def _validated(self, x: Any, *y: Any, reset: bool = True, **options: Any) -> Any:
-        """As scikit-learn's ``validate_data``, and the rows of a parquet file if x is its path."""
+        """As scikit-learn's ``validate_data``, and the rows of a parquet file if x is its path.
+
+        Of a file y may be the name of a column, or a list of names if it is of numbers; the others are the rows.
+        """
         options = {"dtype": [np.float64, np.float32], **options}
         if not isinstance(x, str | Path):
             return validate_data(self, x, *y, reset=reset, **options)
-        rows, names = read_parquet(Path(x), None if reset else getattr(self, "feature_names_in_", None))
+        path = Path(x)
+        targets = [name for each in y for name in named(each, several=options.get("y_numeric", False))]
+        rows, names = read_parquet(path, None if reset else getattr(self, "feature_names_in_", None), leaving=targets)
+        if targets:
+            y = (read_column(path, y[0]) if isinstance(y[0], str) else read_parquet(path, targets)[0],)
         with warnings.catch_warnings():
             # They were read by their names.
             warnings.filterwarnings("ignore", "X does not have valid feature names")
@@ -242,6 +249,13 @@ class FlowEstimator(BaseEstimator):
         if random_state is None:
             return int(self.seed_)
         return int(check_random_state(random_state).randint(LARGEST_SEED))
+
+
+def named(y: Any, *, several: bool) -> list[str]:
+    """The columns that y names: it is the name of one, or a list of names if it may be ``several``; else none."""
+    if isinstance(y, str):
+        return [y]
+    return y if several and isinstance(y, list) and all(isinstance(each, str) for each in y) else []
 
 
 def varying(units: Units) -> int:

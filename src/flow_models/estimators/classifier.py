@@ -51,6 +51,8 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
     ) -> Self:
         """Learn from rows ``(n, p)`` and their classes ``(n,)``, of any type, each as often as its weight says.
 
+        Where X is the path of a parquet file, y may be the name of the column that holds the classes.
+
         Raises:
             ValueError: if the rows are not finite numbers, or those with a weight are not of two classes.
         """

@@ -13,7 +13,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import Tags, check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from flow_models.estimators.base import FlowEstimator, varying
+from flow_models.estimators.base import FlowEstimator, named, varying
 from flow_models.estimators.calibrating import calibration_of
 from flow_models.estimators.fitting import fit
 from flow_models.estimators.inference_data import inference_data
@@ -81,6 +81,8 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
         """Learn from observations ``(n, m)``, or sets and series, and the parameters ``(n, p)`` or ``(n,)`` of each.
+
+        Where X is the path of a parquet file, y may name the column, or be a list of those, that hold the parameters.
 
         Raises:
             ValueError: if a number is not finite, a parameter lies outside its support, or nothing varies.
@@ -360,7 +362,7 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
 
 
 def _names(y: Any, number: int) -> list[str]:
-    """Those of a table's columns, or of a series; ``parameter_0`` … if it has none."""
-    columns = getattr(y, "columns", [getattr(y, "name", None)])
-    named = len(columns) == number and all(isinstance(each, str) and each for each in columns)
-    return [str(each) for each in columns] if named else [f"parameter_{index}" for index in range(number)]
+    """Those of the columns of a file or a table, or of a series; ``parameter_0`` … if it has none."""
+    columns = named(y, several=True) or getattr(y, "columns", [getattr(y, "name", None)])
+    have_names = len(columns) == number and all(isinstance(each, str) and each for each in columns)
+    return [str(each) for each in columns] if have_names else [f"parameter_{index}" for index in range(number)]

@@ -51,6 +51,27 @@ def test_a_classifier_and_a_posterior_take_files_as_well(table, path):
     assert posterior.predict(path).shape == (70_000,)
 
 
+def test_classes_and_parameters_may_be_columns_of_the_file(table, path):
+    few = table.head(300).assign(side=np.where(table["depth"].head(300) > 0, "right", "left"))
+    few.to_parquet(path)
+    classifier = fm.FlowClassifier(**TINY).fit(path, "side")
+    of_table = fm.FlowClassifier(**TINY).fit(table.head(300), few["side"])
+    assert classifier.feature_names_in_.tolist() == ["depth", "share", "unit"]
+    np.testing.assert_allclose(classifier.predict_proba(path), of_table.predict_proba(table.head(300)), rtol=1e-4)
+    few.drop(columns="side").to_parquet(path)
+    posterior = fm.FlowPosterior(**TINY).fit(path, ["unit", "depth"])
+    assert (posterior.parameter_names_, posterior.feature_names_in_.tolist()) == (["unit", "depth"], ["share"])
+    one = fm.FlowPosterior(**TINY).fit(path, "unit")
+    assert (one.parameter_names_, one.predict(path).shape) == (["unit"], (300,))
+    with pytest.raises(ValueError, match="has no column 'width'; its columns: depth, share, unit"):
+        fm.FlowPosterior(**TINY).fit(path, "width")
+
+
+def test_a_list_of_words_is_of_classes_for_a_classifier(table, path):
+    table.head(4).to_parquet(path)
+    assert fm.FlowClassifier(**TINY).fit(path, ["wet", "dry", "wet", "dry"]).classes_.tolist() == ["dry", "wet"]
+
+
 def test_rows_of_a_file_are_mapped_and_keep_their_precision(table, path):
     rows, names = read_parquet(path, ["unit", "share"])
     assert isinstance(rows, np.memmap)
