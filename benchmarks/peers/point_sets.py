@@ -146,20 +146,31 @@ class Candidate:
         return torch.cat(parts).numpy() - self._log_scale
 
 
+def at_length(trials: list[tuple[float, float, Candidate]], seconds: float) -> tuple[int, float, Candidate]:
+    """Train the best trial at length; the next one too, where that ends worse than it had begun."""
+    ended = []
+    for score, rate, candidate in sorted(trials, key=lambda trial: -trial[0]):
+        steps = candidate.train(rate, seconds)
+        reached = float(candidate.log_prob("trial").mean())
+        ended.append((reached, steps, rate, candidate, copy.deepcopy(candidate.model.state_dict())))
+        if reached >= score:
+            break
+    _, steps, rate, candidate, weights = max(ended, key=lambda end: end[0])
+    candidate.model.load_state_dict(weights)
+    return steps, rate, candidate
+
+
 def main() -> None:
     """Choose rate and layers on trial points, train at length, and evaluate on the test points."""
     case = json.load(sys.stdin)
     torch.set_num_threads(1)
-    best: tuple[float, float, Candidate] | None = None
+    trials = []
     for layers in case["layers"]:
         candidate = Candidate(case, layers=layers)
         for rate in case["rates"]:
             candidate.train(rate, case["trial_seconds"])
-            score = float(candidate.log_prob("trial").mean())
-            if best is None or score > best[0]:
-                best = score, rate, candidate
-    _, rate, chosen = best
-    steps = chosen.train(rate, case["seconds"])
+            trials.append((float(candidate.log_prob("trial").mean()), rate, candidate))
+    steps, rate, chosen = at_length(trials, case["seconds"])
     np.save(case["output"], chosen.log_prob("test"))
     made = {"steps": steps, "parameters": parameters(chosen.model), "rate": rate, "layers": chosen.layers}
     print(json.dumps({**made, "mode": chosen.mode}))
