@@ -145,13 +145,17 @@ class Candidate:
             parts = [self.model(part) for part in self._points[name].split(CHUNK)]
         return torch.cat(parts).numpy() - self._log_scale
 
+    def score(self) -> float:
+        """Mean log-density of the trial points; that of a flow that has none is below all others."""
+        return float(np.nan_to_num(self.log_prob("trial").mean(), nan=-math.inf))
+
 
 def at_length(trials: list[tuple[float, float, Candidate]], seconds: float) -> tuple[int, float, Candidate]:
     """Train the best trial at length; the next one too, where that ends worse than it had begun."""
     ended = []
     for score, rate, candidate in sorted(trials, key=lambda trial: -trial[0]):
         steps = candidate.train(rate, seconds)
-        reached = float(candidate.log_prob("trial").mean())
+        reached = candidate.score()
         ended.append((reached, steps, rate, candidate, copy.deepcopy(candidate.model.state_dict())))
         if reached >= score:
             break
@@ -169,7 +173,7 @@ def main() -> None:
         candidate = Candidate(case, layers=layers)
         for rate in case["rates"]:
             candidate.train(rate, case["trial_seconds"])
-            trials.append((float(candidate.log_prob("trial").mean()), rate, candidate))
+            trials.append((candidate.score(), rate, candidate))
     steps, rate, chosen = at_length(trials, case["seconds"])
     np.save(case["output"], chosen.log_prob("test"))
     made = {"steps": steps, "parameters": parameters(chosen.model), "rate": rate, "layers": chosen.layers}
