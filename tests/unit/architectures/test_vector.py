@@ -54,6 +54,13 @@ def test_two_layers_transform_every_element(architecture: str, features: int) ->
     np.testing.assert_allclose(model.decode(model.encode(x)), x, atol=1e-7)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_of_two_elements_the_couplings_transform_each_in_turn(seed: int) -> None:
+    model = FlowModel("spline_coupling", {"features": 2, "layers": 6, "hidden": [8], "seed": seed})
+    orders = [each.numpy().tolist() for each in model.bijector.variables if each.name.startswith("order")]
+    assert orders == [[1, 0]] * 6
+
+
 def test_a_spline_flow_beats_a_gaussian_on_two_moons(tmp_path: Path) -> None:
     x = make_moons(4000, noise=0.05, random_state=0)[0].astype(np.float32)
     model = FlowModel("spline_coupling", {"features": 2, "layers": 6, "hidden": [32, 32]})
