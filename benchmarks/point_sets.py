@@ -3,9 +3,9 @@
     python benchmarks/point_sets.py --peers PYTHON      PYTHON: an interpreter with torch, zuko and nflows
 
 Each flow gets the same points to train on, parameters within 5 %, one thread, the same seconds of its process's own
-time (so what else the machine does counts little; compilation is not counted), Adam with warm-up and cosine decay,
-and the best of a few learning rates and numbers of layers by shorter runs on points of their own. The test points are
-fresh, and the same for all: differences between flows are paired.
+time (so what else the machine does counts little; compilation is not counted), Adam with warm-up and cosine decay, the
+average of the weights, and the best of a few numbers of layers, of bins and learning rates by shorter runs on points of
+their own. The test points are fresh, and the same for all: differences between flows are paired.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import os
 import subprocess
 import sys
 import time
+from bisect import bisect_left
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,32 +34,33 @@ from flow_models.simulators.point_sets import POINT_SETS, PointSet
 from flow_models.training.schedule import learning_rate
 from flow_models.training.step import Stepper
 
-PEERS = Path(__file__).parent / "peers/point_sets.py"
+PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("zuko", "nflows")
-# A transform of zuko's changes both coordinates, so that three may be enough. With gradients clipped at 50, as ours,
-# nflows' often end worse than they had begun.
-THEIRS = {"layers": [3, 6], "clip_norm": 1.0}
-RATES = [1e-3, 3e-3, 1e-2]
+# What each chooses from: a transform of zuko's changes both coordinates, so that three may be enough.
+CHOICE = {"layers": [3, 6], "bins": [8, 16, 32], "rates": [3e-3, 1e-2]}
 TRAIN, TRIAL, TEST = 500_000, 20_000, 50_000
 CHUNK = 10_000
+CLIP_NORM = 50.0
 Case = dict[str, Any]
 
 
 def ours(case: Case) -> dict[str, Any]:
-    """Choose the learning rate on trial points, train this project's flow at length, and evaluate it."""
+    """Choose sizes and learning rate on trial points, train this project's flow at length, and evaluate it."""
     trials = {}
-    for rate in case["rates"]:
-        model, _ = train(case, rate=rate, seconds=case["trial_seconds"])
-        trials[rate] = log_prob_of(model, np.load(case["data"])["trial"]).mean()
-    rate = max(trials, key=lambda each: trials[each])
-    model, steps = train(case, rate=rate, seconds=case["seconds"])
-    made = {"steps": steps, "parameters": parameters(model), "rate": rate, "layers": case["layers"], "mode": "graph"}
+    for layers, bins, rate in product(*CHOICE.values()):
+        sizes = of_size(case["parameters"], layers=layers, bins=bins)
+        model, _ = train(case, sizes, rate=rate, seconds=case["trial_seconds"])
+        trials[layers, bins, rate] = log_prob_of(model, np.load(case["data"])["trial"]).mean(), sizes
+    (layers, bins, rate), (_, sizes) = max(trials.items(), key=lambda trial: trial[1][0])
+    model, steps = train(case, sizes, rate=rate, seconds=case["seconds"])
+    made = {"steps": steps, "parameters": parameters(model), "mode": "graph"}
+    made |= {"layers": layers, "bins": bins, "rate": rate}
     return {**made, "log_prob": log_prob_of(model, np.load(case["data"])["test"])}
 
 
-def train(case: Case, *, rate: float, seconds: float) -> tuple[FlowModel, int]:
+def train(case: Case, sizes: Case, *, rate: float, seconds: float) -> tuple[FlowModel, int]:
     """A flow after some seconds of the training loop's steps, and how many."""
-    model, settings = build(case), TrainSettings(learning_rate=rate, clip_norm=case["clip_norm"])
+    model, settings = FlowModel("spline_coupling", sizes), TrainSettings(learning_rate=rate, clip_norm=CLIP_NORM)
     stepper = Stepper(model, settings, seed=case["seed"])
     points = tf.constant(np.load(case["data"])["train"])
     stepper.initialise(points[: case["batch"]])
@@ -78,9 +81,15 @@ def log_prob_of(model: FlowModel, points: np.ndarray) -> np.ndarray:
     return np.concatenate([model.log_prob(points[at : at + CHUNK]).numpy() for at in range(0, len(points), CHUNK)])
 
 
-def build(case: Case) -> FlowModel:
-    """The spline coupling flow of a case."""
-    return FlowModel("spline_coupling", {"features": 2, **{key: case[key] for key in ("layers", "hidden", "bins")}})
+def of_size(size: int, *, layers: int, bins: int) -> Case:
+    """Sizes of the spline coupling flow of two equal hidden layers with as many parameters, or a few more."""
+
+    def at(width: int) -> Case:
+        return {"features": 2, "layers": layers, "hidden": [width, width], "bins": bins}
+
+    return at(
+        bisect_left(range(257), size, lo=8, key=lambda width: parameters(FlowModel("spline_coupling", at(width))))
+    )
 
 
 def parameters(model: FlowModel) -> int:
@@ -90,13 +99,12 @@ def parameters(model: FlowModel) -> int:
 
 def theirs(python: str, case: Case) -> dict[str, Any]:
     """Train another library's flow under its own interpreter."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with TemporaryDirectory() as folder:
         output = Path(folder) / "log_prob.npy"
         done = subprocess.run(  # noqa: S603 - the interpreter that the user named
-            [python, "-W", "ignore", str(PEERS)],
+            [python, "-W", "ignore", "-m", "benchmarks.peers.point_sets"],
             input=json.dumps({**case, "output": str(output)}),
-            env={**environment, "TORCH_LOGS": "-all"},
+            env={**os.environ, "PYTHONPATH": str(PROJECT), "TORCH_LOGS": "-all"},
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -112,13 +120,13 @@ def compare(points: PointSet, case: Case, options: argparse.Namespace) -> None:
     truth = points.log_prob(drawn["test"]) if points.log_prob else None
     reference = None
     for library in ("ours", *(LIBRARIES if options.peers else ())):
-        result = ours(case) if library == "ours" else theirs(options.peers, {**case, **THEIRS, "library": library})
+        result = ours(case) if library == "ours" else theirs(options.peers, {**case, "library": library})
         log_prob = result["log_prob"].astype(np.float64)
         reference = log_prob if reference is None else reference
         columns = [_with_error(log_prob), _with_error(truth - log_prob) if truth is not None else "unknown"]
         columns.append(_with_error(reference - log_prob) if library != "ours" else "")
         made = f"{result['parameters']:>8}{result['steps']:>7}{result['mode']:>10}{result['rate']:>8.0e}"
-        made += f"{result['layers']:>7}"
+        made += f"{result['layers']:>7}{result['bins']:>5}"
         print(f"{points.name:<16}{library:<7}{made}" + "".join(f"{each:>20}" for each in columns), flush=True)
 
 
@@ -131,12 +139,10 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with the other libraries; none: only ours")
     parser.add_argument("--sets", nargs="+", choices=sorted(POINT_SETS), default=list(POINT_SETS))
-    parser.add_argument("--layers", type=int, default=6, help="of ours")
-    parser.add_argument("--hidden", type=int, nargs=2, default=[64, 64], help="of ours; the others get as many weights")
-    parser.add_argument("--bins", type=int, default=8)
+    parser.add_argument("--parameters", type=int, default=34_000, help="of each flow, or a few more")
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--seconds", type=float, default=30.0, help="of training")
-    parser.add_argument("--trial-seconds", type=float, default=8.0, help="of each trial of a learning rate")
+    parser.add_argument("--trial-seconds", type=float, default=6.0, help="of each trial of sizes and a learning rate")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -145,14 +151,12 @@ def main() -> None:
     """Print a table."""
     options = parse()
     with TemporaryDirectory() as folder:
-        chosen = ("layers", "hidden", "bins", "batch", "seconds", "trial_seconds", "seed")
-        case: Case = {key: getattr(options, key) for key in chosen} | {"rates": RATES, "clip_norm": 50.0}
-        case |= {"data": str(Path(folder) / "points.npz"), "mode_seconds": 1.0, "parameters": parameters(build(case))}
+        given = {key: getattr(options, key) for key in ("parameters", "batch", "seconds", "trial_seconds", "seed")}
+        print(f"{given}; load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        case = {**given, "data": str(Path(folder) / "points.npz"), "mode_seconds": 1.0, "clip_norm": CLIP_NORM}
+        case["choice"] = CHOICE
         print(
-            f"{ {key: case[key] for key in (*chosen, 'parameters')} }; load {os.getloadavg()[0]:.1f}", file=sys.stderr
-        )
-        print(
-            f"{'set':<16}{'library':<7}{'weights':>8}{'steps':>7}{'mode':>10}{'rate':>8}{'layers':>7}"
+            f"{'set':<16}{'library':<7}{'weights':>8}{'steps':>7}{'mode':>10}{'rate':>8}{'layers':>7}{'bins':>5}"
             f"{'log-likelihood':>20}{'gap to entropy':>20}{'ours above by':>20}"
         )
         for name in options.sets:

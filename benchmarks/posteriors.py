@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+from joblib import Parallel, delayed
 
 import flow_models as fm
 from flow_models.evaluation.two_sample import c2st
@@ -126,7 +127,8 @@ def theirs(
 
 def median_c2st(samples: Array, references: list[Array], *, rows: int, seed: int) -> tuple[float, list[float]]:
     """The median over the observations, and each."""
-    each = [c2st(true[:rows], drawn[:rows], seed=seed) for true, drawn in zip(references, samples, strict=True)]
+    pairs = zip(references, samples, strict=True)
+    each = Parallel(n_jobs=-1)(delayed(c2st)(true[:rows], drawn[:rows], seed=seed) for true, drawn in pairs)
     return float(np.median(each)), each
 
 
