@@ -103,6 +103,9 @@ class ConvResidualNetwork(tf.Module):
 class DenseNetwork(tf.Module):
     """Dense layers with ReLU between; the last starts at zero, so that a coupling starts as the identity.
 
+    The hidden layers' biases start uniform in ``±1 / √inputs``: without, the units that see one element would all bend
+    at 0, and the network could only learn to bend elsewhere.
+
     Args:
         inputs: elements that come in; 0 for a network that is a constant.
         outputs: elements that go out.
@@ -131,7 +134,7 @@ class DenseNetwork(tf.Module):
         draw = Draw(rng, dtype, self._compute_dtype)
         self._constant = inputs == 0
         sizes = [max(inputs, 1), *hidden]
-        self._layers = [draw.layer(a, b) for a, b in pairwise(sizes)]
+        self._layers = [draw.layer(a, b, bias=1.0) for a, b in pairwise(sizes)]
         self._last = draw.layer(sizes[-1], outputs, gain=last_gain)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
@@ -149,11 +152,11 @@ class DenseNetwork(tf.Module):
 class _Layer(tf.Module):
     """A dense layer, or a convolution if its kernel has four axes."""
 
-    def __init__(self, kernel: np.ndarray, dtype: tf.DType, compute_dtype: tf.DType) -> None:
+    def __init__(self, kernel: np.ndarray, bias: np.ndarray, dtype: tf.DType, compute_dtype: tf.DType) -> None:
         super().__init__(name="layer")
         self._compute_dtype = compute_dtype
         self._kernel = tf.Variable(kernel, dtype=dtype, name="kernel")
-        self._bias = tf.Variable(tf.zeros(kernel.shape[-1], dtype), name="bias")
+        self._bias = tf.Variable(bias, dtype=dtype, name="bias")
 
     def __call__(self, h: tf.Tensor) -> tf.Tensor:
         kernel = tf.cast(self._kernel, self._compute_dtype)
@@ -170,7 +173,9 @@ class Draw:
     dtype: tf.DType
     compute_dtype: tf.DType
 
-    def layer(self, *shape: int, gain: float = 1.0) -> _Layer:
-        """One whose kernel has this shape; a gain of 0 makes it start at zero."""
-        deviation = gain * np.sqrt(2.0 / math.prod(shape[:-1]))
-        return _Layer(deviation * self.rng.standard_normal(shape), self.dtype, self.compute_dtype)
+    def layer(self, *shape: int, gain: float = 1.0, bias: float = 0.0) -> _Layer:
+        """One whose kernel has this shape; a gain of 0 makes it start at zero, and a bias of 0 its biases."""
+        inputs = math.prod(shape[:-1])
+        kernel = gain * np.sqrt(2.0 / inputs) * self.rng.standard_normal(shape)
+        biases = bias / np.sqrt(inputs) * self.rng.uniform(-1, 1, shape[-1]) if bias else np.zeros(shape[-1])
+        return _Layer(kernel, biases, self.dtype, self.compute_dtype)
