@@ -3,8 +3,8 @@
     python benchmarks/vectors.py --peers PYTHON      PYTHON: an interpreter with torch, zuko, nflows and normflows
 
 Every library gets the same couplings, networks, bins and batch, one Adam step on the same mean likelihood, and the
-faster of its two modes, eager or compiled. Each rate is the best of a few stretches, so that what else the machine
-does counts as little as possible.
+fastest of its modes, eager or compiled where the gradients are right. Each rate is the best of a few stretches, so that
+what else the machine does counts as little as possible.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from flow_models.streams import streams, use_streams
 from flow_models.training.precision import compute_of_vectors
 from flow_models.training.step import Stepper
 
-PEERS = Path(__file__).parent / "peers/vectors.py"
+PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("zuko", "nflows", "normflows")
 FLOWS = ("realnvp", "spline")
 ARCHITECTURES = {"realnvp": "realnvp", "spline": "spline_coupling"}
@@ -68,11 +68,10 @@ def steps_per_second(case: Case) -> float:
 
 def peers(python: str, case: Case) -> dict[str, dict[str, Any]]:
     """Each library's faster mode."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(  # noqa: S603 - the interpreter that the user named
-        [python, "-W", "ignore", str(PEERS)],
+        [python, "-W", "ignore", "-m", "benchmarks.peers.vectors"],
         input=json.dumps({"cases": [case]}),
-        env={**environment, "TORCH_LOGS": "-all"},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "TORCH_LOGS": "-all"},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
