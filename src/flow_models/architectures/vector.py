@@ -127,7 +127,9 @@ class VectorFlow:
     def network(self, *, outputs: int) -> DenseNetwork:
         """A coupling network."""
         inputs = self.features - self.transformed + (self.context_read or 0)
-        return self._dense(inputs=inputs, outputs=outputs, residual=self.residual)
+        # Without biases all units that see one element bend at 0. With more it made no difference that could be seen.
+        bias = 1.0 if inputs == 1 else 0.0
+        return self._dense(inputs=inputs, outputs=outputs, residual=self.residual, bias=bias)
 
     def build(self, coupling: Callable[[], FusedBijector], *, name: str) -> FusedBijector:
         """From data to latent: onto the real line, to unit scale, then orders and couplings in turn."""

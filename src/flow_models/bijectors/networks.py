@@ -103,15 +103,13 @@ class ConvResidualNetwork(tf.Module):
 class DenseNetwork(tf.Module):
     """Dense layers with ReLU between; the last starts at zero, so that a coupling starts as the identity.
 
-    The hidden layers' biases start uniform in ``±1 / √inputs``: without, the units that see one element would all bend
-    at 0, and the network could only learn to bend elsewhere.
-
     Args:
         inputs: elements that come in; 0 for a network that is a constant.
         outputs: elements that go out.
         hidden: elements of each layer between.
         residual: whether each hidden layer but the first adds to what comes in; they are then of one width.
         last_gain: scale of the last layer's starting weights, 1 for one that does not start at zero.
+        bias: the hidden layers' biases start uniform in ``±bias / √elements``, by what comes in.
         rng: draws the starting weights (He et al. 2015, equation 10).
         dtype: of the weights, the input and the output.
         compute_dtype: of the products and what lies between them.
@@ -126,6 +124,7 @@ class DenseNetwork(tf.Module):
         rng: np.random.Generator,
         residual: bool = False,
         last_gain: float = 0.0,
+        bias: float = 0.0,
         dtype: tf.DType = tf.float32,
         compute_dtype: tf.DType | None = None,
     ) -> None:
@@ -134,7 +133,7 @@ class DenseNetwork(tf.Module):
         draw = Draw(rng, dtype, self._compute_dtype)
         self._constant = inputs == 0
         sizes = [max(inputs, 1), *hidden]
-        self._layers = [draw.layer(a, b, bias=1.0) for a, b in pairwise(sizes)]
+        self._layers = [draw.layer(a, b, bias=bias) for a, b in pairwise(sizes)]
         self._last = draw.layer(sizes[-1], outputs, gain=last_gain)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:

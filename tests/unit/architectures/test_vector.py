@@ -61,6 +61,12 @@ def test_of_two_elements_the_couplings_transform_each_in_turn(seed: int) -> None
     assert orders == [[1, 0]] * 6
 
 
+def test_couplings_that_see_one_element_bend_in_different_places() -> None:
+    model = FlowModel("spline_coupling", {"features": 2, "layers": 1, "hidden": [8]})
+    (biases,) = [each.numpy() for each in model.trainable_variables if each.shape == [8]]
+    assert len(set(biases)) == 8
+
+
 def test_a_spline_flow_beats_a_gaussian_on_two_moons(tmp_path: Path) -> None:
     x = make_moons(4000, noise=0.05, random_state=0)[0].astype(np.float32)
     model = FlowModel("spline_coupling", {"features": 2, "layers": 6, "hidden": [32, 32]})

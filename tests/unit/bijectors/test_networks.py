@@ -8,8 +8,9 @@ import tensorflow as tf
 from flow_models.bijectors.networks import DenseNetwork
 
 
-def test_of_one_element_a_network_bends_in_many_places() -> None:
-    network = DenseNetwork(inputs=1, outputs=1, hidden=[32], last_gain=1.0, rng=np.random.default_rng(0))
+def test_with_biases_a_network_of_one_element_bends_in_many_places() -> None:
+    shared = {"inputs": 1, "outputs": 1, "hidden": [32], "last_gain": 1.0}
+    network = DenseNetwork(**shared, bias=1.0, rng=np.random.default_rng(0))
     x = np.linspace(-3, 3, 601, dtype=np.float32)[:, None]
     slopes = np.diff(network(tf.constant(x)).numpy()[:, 0]) / np.diff(x[:, 0])
     bends = (np.abs(np.diff(slopes)) > 0.01).sum()
