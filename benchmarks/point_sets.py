@@ -28,6 +28,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
+from flow_models.estimators.members import TOGETHER
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.simulators.point_sets import POINT_SETS, PointSet
@@ -41,17 +42,16 @@ CHOICE = {"layers": [3, 4], "bins": [8, 16, 32], "rates": [3e-3, 1e-2]}
 TRAIN, TRIAL, TEST = 500_000, 20_000, 50_000
 CHUNK = 10_000
 CLIP_NORM = 50.0
-TOGETHER = 10  # steps in a call, as estimators take them
 Case = dict[str, Any]
 
 
 def ours(case: Case) -> dict[str, Any]:
     """Choose sizes and learning rate on trial points, train this project's flow at length, and evaluate it."""
-    trials = {}
+    trials, points = {}, np.load(case["data"])["trial"]
     for layers, bins, rate in product(*CHOICE.values()):
         sizes = of_size(case["parameters"], layers=layers, bins=bins)
         model, _ = train(case, sizes, rate=rate, seconds=case["trial_seconds"])
-        trials[layers, bins, rate] = log_prob_of(model, np.load(case["data"])["trial"]).mean(), sizes
+        trials[layers, bins, rate] = log_prob_of(model, points).mean(), sizes
     (layers, bins, rate), (_, sizes) = max(trials.items(), key=lambda trial: trial[1][0])
     model, steps = train(case, sizes, rate=rate, seconds=case["seconds"])
     made = {"steps": steps, "parameters": parameters(model), "mode": "xla"}
@@ -154,8 +154,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         given = {key: getattr(options, key) for key in ("parameters", "batch", "seconds", "trial_seconds", "seed")}
         print(f"{given}; load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-        case = {**given, "data": str(Path(folder) / "points.npz"), "mode_seconds": 1.0, "clip_norm": CLIP_NORM}
-        case["choice"] = CHOICE
+        case = {**given, "data": str(Path(folder) / "points.npz"), "choice": CHOICE}
+        case |= {"mode_seconds": 1.0, "clip_norm": CLIP_NORM}
         print(
             f"{'set':<16}{'library':<7}{'weights':>8}{'steps':>7}{'mode':>10}{'rate':>8}{'layers':>7}{'bins':>5}"
             f"{'log-likelihood':>20}{'gap to entropy':>20}{'ours above by':>20}"

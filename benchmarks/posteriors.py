@@ -28,6 +28,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 import flow_models as fm
+from flow_models.data.parallel import cores
 from flow_models.evaluation.two_sample import c2st
 
 PEERS = Path(__file__).parent / "peers/posteriors.py"
@@ -128,7 +129,7 @@ def theirs(
 def median_c2st(samples: Array, references: list[Array], *, rows: int, seed: int) -> tuple[float, list[float]]:
     """The median over the observations, and each."""
     pairs = zip(references, samples, strict=True)
-    each = Parallel(n_jobs=-1)(delayed(c2st)(true[:rows], drawn[:rows], seed=seed) for true, drawn in pairs)
+    each = Parallel(n_jobs=cores())(delayed(c2st)(true[:rows], drawn[:rows], seed=seed) for true, drawn in pairs)
     return float(np.median(each)), each
 
 

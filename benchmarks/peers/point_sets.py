@@ -23,6 +23,7 @@ import numpy as np
 import torch
 import zuko
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from benchmarks.peers.compiled import compiled
 
@@ -110,7 +111,6 @@ class Candidate:
         self._log_scale = float(np.log(scale).sum())
         self.model = of_size(LIBRARIES[case["library"]], case["parameters"], layers=layers, bins=bins)
         self._start = copy.deepcopy(self.model.state_dict())
-        self.mode = "eager"
         self._loss_of: Callable[[torch.Tensor], torch.Tensor] = self.model
 
     def compile(self, seconds: float) -> None:
@@ -120,7 +120,11 @@ class Candidate:
             self._loss_of = way
             steps[way] = self.train(1e-3, seconds)
         self._loss_of = max(steps, key=lambda way: steps[way])
-        self.mode = "eager" if self._loss_of is self.model else "compiled"
+
+    @property
+    def mode(self) -> str:
+        """Whether it trains as it is or compiled."""
+        return "eager" if self._loss_of is self.model else "compiled"
 
     def train(self, rate: float, seconds: float) -> int:
         """Adam with warm-up, cosine decay to zero and the average of the weights, over seconds of this process's time.
@@ -132,7 +136,7 @@ class Candidate:
         for _ in range(5):  # compile, and warm up, before the clock starts
             self._loss_of(points[: case["batch"]]).mean().backward()
         weights = list(self.model.parameters())
-        average = [each.detach().clone() for each in weights]
+        average, update = [each.detach().clone() for each in weights], get_ema_multi_avg_fn(AVERAGE)
         optimizer = torch.optim.Adam(weights, lr=rate, fused=True)
         generator = torch.Generator().manual_seed(case["seed"])
         start, steps = time.process_time(), 0
@@ -145,7 +149,7 @@ class Candidate:
             loss.backward()
             nn.utils.clip_grad_norm_(weights, case["clip_norm"])
             optimizer.step()
-            torch._foreach_lerp_(average, weights, 1 - AVERAGE)
+            update(average, weights, steps)
             steps += 1
         for each, averaged in zip(weights, average, strict=True):
             each.data.copy_(averaged)

@@ -9,8 +9,8 @@ from flow_models.bijectors.networks import DenseNetwork
 
 
 def test_with_biases_a_network_of_one_element_bends_in_many_places() -> None:
-    shared = {"inputs": 1, "outputs": 1, "hidden": [32], "last_gain": 1.0}
-    network = DenseNetwork(**shared, bias=1.0, rng=np.random.default_rng(0))
+    rng = np.random.default_rng(0)
+    network = DenseNetwork(inputs=1, outputs=1, hidden=[32], last_gain=1.0, bias=1.0, rng=rng)
     x = np.linspace(-3, 3, 601, dtype=np.float32)[:, None]
     slopes = np.diff(network(tf.constant(x)).numpy()[:, 0]) / np.diff(x[:, 0])
     bends = (np.abs(np.diff(slopes)) > 0.01).sum()
