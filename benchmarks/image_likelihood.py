@@ -3,7 +3,8 @@
     python -m benchmarks.image_likelihood --data FOLDER --peers PYTHON [--pairs cats32] [--minutes 7] [--models FOLDER]
 
 FOLDER is as for ``benchmarks.outliers``, and a model kept with ``--models`` serves there as well. One library after the
-other has the machine; the peer's mode, optimizer and rate are chosen in trials that the minutes do not count.
+other has the machine, and of both the weights are kept that do best on the same held-out images. The peer's mode,
+optimizer, rate, weight decay and size of a batch are chosen in trials that the minutes do not count.
 """
 
 from __future__ import annotations
@@ -17,14 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.outlier_sets import PAIRS
-from benchmarks.outliers import BATCH, levels_of, statistics, trained
+from benchmarks.outlier_sets import PAIRS, Pair
+from benchmarks.outliers import SETTINGS, add_training, levels_of, split, statistics, trained
 from benchmarks.workers import environment_of_workers
 from flow_models.evaluation.likelihood import bits_per_dim
-from flow_models.settings import TrainSettings
 from flow_models.streams import use_streams
-
-CLIP_NORM = TrainSettings().clip_norm
 
 
 def main() -> None:
@@ -33,38 +31,32 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with torch and normflows; none: only ours")
     parser.add_argument("--pairs", nargs="+", choices=list(PAIRS), default=["cats32"], metavar="PAIR")
-    parser.add_argument("--models", type=Path, help="keep our models here, and use those that are there")
-    parser.add_argument("--minutes", type=float, default=7.0)
+    add_training(parser, minutes=7.0)
     parser.add_argument("--trial-seconds", type=float, default=30.0, help="of each of the peer's trials")
-    parser.add_argument("--images", type=int, default=10**6, help="to train on, at most")
-    parser.add_argument("--scored", type=int, default=2000, help="test images, at most")
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=8)
     wanted = parser.parse_args()
     use_streams()
     for name in wanted.pairs:
         pair = PAIRS[name](wanted.data, limit=wanted.images, scored=wanted.scored)
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            model, (held_out, _) = trained(pair.train, (wanted.models or folder) / name, wanted)
+            model, _ = trained(pair, (wanted.models or folder) / name, wanted)
             bits = bits_per_dim(statistics(model, pair.inliers)["log_prob"], model.dimensions)
             size = sum(int(np.prod(each.shape)) for each in model.bijector.trainable_variables)
-            print(f"{name:14} ours       {size:>8} parameters{'':36} {_with_error(bits)} bits/dim", flush=True)
+            print(f"{name:14} ours       {size:>8} parameters{'':56} {_with_error(bits)} bits/dim", flush=True)
             if wanted.peers:
-                np.savez(folder / "images.npz", train=pair.train, trial=held_out, test=pair.inliers)
-                print(
-                    f"{name:14} normflows  {_of_peer(wanted, folder / 'images.npz', pair.train.shape[1])}", flush=True
-                )
+                train, held_out, _ = split(pair.train)
+                np.savez(folder / "images.npz", train=train, held_out=held_out, test=pair.inliers)
+                print(f"{name:14} normflows  {_of_peer(wanted, folder / 'images.npz', pair)}", flush=True)
 
 
-def _of_peer(wanted: argparse.Namespace, images: Path, size: int) -> str:
+def _of_peer(wanted: argparse.Namespace, images: Path, pair: Pair) -> str:
     case = {
         "data": str(images),
-        "levels": levels_of(size),
+        "levels": levels_of(pair.train.shape[1]),
         "steps": wanted.steps,
         "hidden": wanted.hidden,
-        "batch": BATCH,
-        "clip_norm": CLIP_NORM,
+        "flip": pair.augmentation.flip,
+        "clip_norm": SETTINGS.clip_norm,
         "seconds": 60 * wanted.minutes,
         "trial_seconds": wanted.trial_seconds,
     }
@@ -73,7 +65,7 @@ def _of_peer(wanted: argparse.Namespace, images: Path, size: int) -> str:
         command, input=json.dumps(case), stdout=subprocess.PIPE, env=environment_of_workers(), text=True, check=True
     )
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    made = f"{result['parameters']:>8} parameters, {result['steps']:>6} steps, {result['settings']:<22}"
+    made = f"{result['parameters']:>8} parameters, {result['steps']:>6} steps, {result['settings']:<42}"
     return f"{made} {_with_error(np.asarray(result['bits_per_dim']))} bits/dim"
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+import yaml
 from numpy.typing import NDArray
 from scipy.stats import betabinom
 
@@ -29,6 +30,7 @@ from benchmarks.development_sets import DEVELOPMENT
 from benchmarks.outlier_sets import PAIRS, Images, Pair, controls
 from flow_models import training
 from flow_models.applications.image_scores import examine
+from flow_models.data.augmentation import augment
 from flow_models.data.lanes import WHOLE, Share
 from flow_models.evaluation import outliers
 from flow_models.evaluation.compressors import CODECS, compressed_bits
@@ -42,7 +44,9 @@ from flow_models.training.precision import choose_compute
 
 Statistics = dict[str, NDArray[np.float64]]
 HELD_OUT = 0.1
-BATCH, SCORED_AT_ONCE = 64, 256
+# Chosen on held-out cats, five minutes of one core each; docs/image_anomaly.md has the trials.
+SETTINGS = TrainSettings(optimizer="adamw", learning_rate=0.006, weight_decay=0.5, batch_size=32)
+SCORED_AT_ONCE = 256
 LEVELS = (0.01, 0.05, 0.1)
 SPLITS = 20
 
@@ -53,13 +57,8 @@ def main() -> None:
     parser.add_argument("task", choices=["pairs", "p-values"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--development", action="store_true")
-    parser.add_argument("--models", type=Path, help="keep the trained models here, and use those that are there")
     parser.add_argument("--pairs", nargs="+", choices=list(PAIRS), default=list(PAIRS), metavar="PAIR")
-    parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--images", type=int, default=10**6, help="to train on, at most")
-    parser.add_argument("--scored", type=int, default=2000, help="of each set, at most")
-    parser.add_argument("--hidden", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=8)
+    add_training(parser, minutes=20.0)
     wanted = parser.parse_args()
     use_streams()
     if not (wanted.development or wanted.data):
@@ -69,7 +68,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         for name, load in sets.items():
             pair = load(limit=wanted.images, scored=wanted.scored)
-            model, held_out = trained(pair.train, (wanted.models or Path(temporary)) / name, wanted)
+            model, held_out = trained(pair, (wanted.models or Path(temporary)) / name, wanted)
             if wanted.task == "pairs":
                 tables.append(detection(name, model, pair, held_out))
             else:
@@ -78,28 +77,49 @@ def main() -> None:
         _print_means(pd.concat(tables))
 
 
-def trained(images: Images, folder: Path, wanted: argparse.Namespace) -> tuple[FlowModel, tuple[Images, Images]]:
+def add_training(parser: argparse.ArgumentParser, *, minutes: float) -> None:
+    """The options of ``trained``, and how many images there are."""
+    parser.add_argument("--models", type=Path, help="keep the trained models here, and use those that are there")
+    parser.add_argument("--minutes", type=float, default=minutes)
+    parser.add_argument("--train", type=yaml.safe_load, default={}, help="other settings, as YAML: {batch_size: 64}")
+    parser.add_argument("--images", type=int, default=10**6, help="to train on, at most")
+    parser.add_argument("--scored", type=int, default=2000, help="of each set, at most")
+    parser.add_argument("--hidden", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=8)
+
+
+def trained(pair: Pair, folder: Path, wanted: argparse.Namespace) -> tuple[FlowModel, tuple[Images, Images]]:
     """The model and its held-out images in halves: for stopping and fitting, and for calibration."""
-    order = np.random.default_rng(0).permutation(len(images))
-    halves = np.array_split(order[: int(HELD_OUT * len(images))], 2)
-    fitting, calibrating = images[halves[0]], images[halves[1]]
+    rest, fitting, calibrating = split(pair.train)
     if not (folder / "model.json").exists():
-        rest = images[order[int(HELD_OUT * len(images)) :]]
-        options = {"image_shape": images.shape[1:], "levels": levels_of(images.shape[1]), "steps": wanted.steps}
-        settings = TrainSettings(minutes=wanted.minutes, epochs=10_000, patience=10_000, batch_size=BATCH)
+        options = {"image_shape": rest.shape[1:], "levels": levels_of(rest.shape[1]), "steps": wanted.steps}
+        limits = {"minutes": wanted.minutes, "epochs": 10_000, "patience": 10_000}
+        settings = TrainSettings.model_validate({**SETTINGS.model_dump(), **limits, **wanted.train})
         checkpoints = folder.with_name(f"{folder.name}-checkpoints")
         compute = choose_compute(settings, "glow", steps=settings.epochs, run=checkpoints)
         model = FlowModel("glow", {**options, "hidden_channels": wanted.hidden}, compute_dtype=compute.dtype)
-        per_epoch = len(rest) // BATCH
+        size = settings.batch_size
+        per_epoch = len(rest) // size
 
         def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
-            own = np.random.default_rng([1, epoch]).permutation(len(rest))[: per_epoch * BATCH]
-            return (tf.constant(rest[each]) for each in own.reshape(-1, BATCH)[skip:, share.rows(BATCH)])
+            own = np.random.default_rng([1, epoch]).permutation(len(rest))[: per_epoch * size].reshape(-1, size)
+            for step in range(skip, per_epoch):
+                batch = tf.constant(rest[own[step, share.rows(size)]])
+                yield augment(batch, pair.augmentation, seed=tf.constant([epoch, step]))
 
         data = training.TrainingData(batches, per_epoch, fitting)
         outcome = training.train(model, data, settings, seed=0, folder=folder, checkpoints=checkpoints, compute=compute)
-        print(f"{folder.name}: {outcome.steps} steps in {outcome.seconds / 60:.1f} minutes", flush=True)
+        took, reached = f"{outcome.steps} steps in {outcome.seconds / 60:.1f} minutes", f"{outcome.holdout:.3f}"
+        print(f"{folder.name}: {took}, {reached} bits/dim held out", flush=True)
     return FlowModel.load(folder), (fitting, calibrating)
+
+
+def split(images: Images) -> tuple[Images, Images, Images]:
+    """What is learned, and what is held out in halves."""
+    order = np.random.default_rng(0).permutation(len(images))
+    held_out = int(HELD_OUT * len(images))
+    fitting, calibrating = np.array_split(order[:held_out], 2)
+    return images[order[held_out:]], images[fitting], images[calibrating]
 
 
 def levels_of(side: int) -> int:

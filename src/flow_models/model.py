@@ -19,7 +19,7 @@ from flow_models.partition import Partition
 from flow_models.statistics import latent_statistics, statistic_names
 from flow_models.streams import in_streams
 
-FORMAT = 2
+FORMAT = 3
 DESCRIPTION = "model.json"
 WEIGHTS = "weights"
 

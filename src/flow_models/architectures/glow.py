@@ -43,9 +43,11 @@ def glow(
     """The bijector of Kingma & Dhariwal 2018 between 8-bit intensities and N(0, I).
 
     Each level squeezes, takes ``steps`` Glow steps, and ends in the prior of what it factors out;
-    the last ends in an ActNorm, a learned Gaussian per channel. With ``dense_layers`` the coarsest level then goes on
-    as a vector through couplings that see all of the image at once, as in Mackowiak, Ardizzone et al. 2021: what an
-    image is of, and not how it looks, is found there.
+    the last ends in an ActNorm, a learned Gaussian per channel. Unlike Glow's, the couplings' networks are told the
+    place: what is usual in the middle of an image may be odd at its edge.
+
+    With ``dense_layers`` the coarsest level then goes on as a vector through couplings that see all of the image at
+    once, as in Mackowiak, Ardizzone et al. 2021: what an image is of, and not how it looks, is found there.
 
     Args:
         image_shape: height, width, channels; height and width a multiple of ``2 ** levels``.
@@ -148,6 +150,7 @@ class _Parts:
             inputs=passed,
             outputs=2 * (shape[-1] - passed),
             hidden=self.hidden_channels,
+            places=(shape[0], shape[1]),
             rng=self.rng,
             dtype=self.dtype,
             compute_dtype=self.compute_dtype,

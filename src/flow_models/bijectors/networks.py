@@ -23,10 +23,14 @@ class ConvNetwork(tf.Module):
     ±``INPUT_BOUND``, which makes the flow invertible in float32 much farther from the training data; it is no
     guarantee for every image or all weights.
 
+    With ``places`` two channels more come in, the row and the column, as in Liu et al. 2018, "An intriguing failing of
+    convolutional neural networks and the CoordConv solution", section 3: what is usual in an image depends on where.
+
     Args:
         inputs: channels that come in.
         outputs: channels that go out.
         hidden: channels between.
+        places: height and width of what comes in; None for a network that is the same everywhere.
         rng: draws the starting weights (He et al. 2015, equation 10).
         dtype: of the weights, the input and the output.
         compute_dtype: of the convolutions and what lies between them.
@@ -39,19 +43,25 @@ class ConvNetwork(tf.Module):
         outputs: int,
         hidden: int,
         rng: np.random.Generator,
+        places: tuple[int, int] | None = None,
         dtype: tf.DType = tf.float32,
         compute_dtype: tf.DType | None = None,
         name: str = "conv_network",
     ) -> None:
         super().__init__(name=name)
         self._compute_dtype = compute_dtype or dtype
+        self._coordinates = None if places is None else _coordinates(*places)
+        more = 0 if places is None else len(places)
         draw = Draw(rng, dtype, self._compute_dtype)
-        self._hidden = [draw.layer(3, 3, inputs, hidden), draw.layer(1, 1, hidden, hidden)]
+        self._hidden = [draw.layer(3, 3, inputs + more, hidden), draw.layer(1, 1, hidden, hidden)]
         self._last = draw.layer(3, 3, hidden, outputs, gain=0.0)
 
     def __call__(self, x: tf.Tensor) -> tf.Tensor:
         """Map ``[batch, height, width, inputs]`` to ``[batch, height, width, outputs]``."""
         h = tf.clip_by_value(tf.cast(x, self._compute_dtype), -INPUT_BOUND, INPUT_BOUND)
+        if self._coordinates is not None:
+            each = tf.constant(self._coordinates, h.dtype)
+            h = tf.concat([h, tf.broadcast_to(each, [tf.shape(h)[0], *each.shape])], axis=-1)
         for layer in self._hidden:
             h = tf.nn.relu(layer(h))
         return tf.cast(self._last(h), x.dtype)
@@ -146,6 +156,13 @@ class DenseNetwork(tf.Module):
             added = tf.nn.relu(layer(h))
             h = h + added if self._residual else added
         return tf.cast(self._last(h), x.dtype)
+
+
+def _coordinates(height: int, width: int) -> np.ndarray:
+    """Row and column of each position, ``[height, width, 2]``, with a deviation of about 1 as all that comes in."""
+    ends = math.sqrt(3)
+    places = np.meshgrid(np.linspace(-ends, ends, height), np.linspace(-ends, ends, width), indexing="ij")
+    return np.stack(places, axis=-1)
 
 
 class _Layer(tf.Module):

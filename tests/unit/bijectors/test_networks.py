@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from flow_models.bijectors.networks import DenseNetwork
+from flow_models.bijectors.networks import ConvNetwork, DenseNetwork
 
 
 def test_with_biases_a_network_of_one_element_bends_in_many_places() -> None:
@@ -20,3 +21,23 @@ def test_with_biases_a_network_of_one_element_bends_in_many_places() -> None:
 def test_a_network_starts_at_zero() -> None:
     network = DenseNetwork(inputs=3, outputs=2, hidden=[8, 8], rng=np.random.default_rng(0))
     assert not network(tf.random.normal([5, 3])).numpy().any()
+
+
+@pytest.mark.parametrize("places", [None, (9, 11)])
+def test_a_network_that_is_told_the_place_tells_same_pixels_apart(places: tuple[int, int] | None) -> None:
+    rng = np.random.default_rng(0)
+    network = ConvNetwork(inputs=2, outputs=3, hidden=8, places=places, rng=rng)
+    for kernel in network.trainable_variables:
+        kernel.assign(0.1 * rng.standard_normal(kernel.shape))
+    inside = network(tf.ones([1, 9, 11, 2])).numpy()[0, 2:-2, 2:-2]  # what no padding reaches
+    same = np.ptp(inside, axis=(0, 1)) < 1e-6
+    assert same.all() if places is None else not same.any()
+
+
+def test_the_places_are_the_same_for_every_image_of_a_batch() -> None:
+    rng = np.random.default_rng(0)
+    network = ConvNetwork(inputs=2, outputs=3, hidden=8, places=(4, 6), rng=rng)
+    for kernel in network.trainable_variables:
+        kernel.assign(0.1 * rng.standard_normal(kernel.shape))
+    x = tf.random.stateless_normal([5, 4, 6, 2], seed=(0, 0))
+    np.testing.assert_allclose(network(x)[3:4], network(x[3:4]), atol=1e-6)
