@@ -16,7 +16,7 @@ from flow_models.base import ClassMeans, build_base
 from flow_models.data.atomic import complete_folder
 from flow_models.errors import FlowModelsError
 from flow_models.partition import Partition
-from flow_models.statistics import latent_statistics, statistic_names
+from flow_models.statistics import latent_statistics, statistic_names, turns
 from flow_models.streams import in_streams
 
 FORMAT = 3
@@ -51,8 +51,9 @@ class FlowModel(tf.Module):
         decode: latent to data; with the context, if the bijector reads it.
         joint_log_prob: of a model with classes, ``log p(x, c)`` for every class in nats, ``(n, classes)``; their
             softmax is ``p(c | x)``, by Bayes' rule.
-        statistics: of a model without another context, what outlier scores are made of, ``(n, k)``, from one pass:
-            ``log p(x)``, ``log|det dz/dx|``, and the latents' ``latent_statistics``; ``statistic_names`` has the names.
+        statistics: of a model without another context, what outlier scores are made of, ``(n, k)``:
+            ``log p(x)``, ``log|det dz/dx|``, how much likelier an image is than the same turned (``turns``), and the
+            latents' ``latent_statistics``; ``statistic_names`` has the names.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class FlowModel(tf.Module):
     @property
     def statistic_names(self) -> list[str]:
         """The columns of ``statistics``."""
-        return ["log_prob", "log_det", *statistic_names(self.bijector.latent_parts)]
+        return ["log_prob", "log_det", *turns(self.event_shape), *statistic_names(self.bijector.latent_parts)]
 
     def marginal_log_prob(self, x: tf.Tensor | np.ndarray) -> tf.Tensor:
         """``log p(x)`` in nats, ``(n,)``, whatever the class of x, for a model without another context."""
@@ -216,14 +217,18 @@ class FlowModel(tf.Module):
 
     def _statistics(self, x: tf.Tensor) -> tf.Tensor:
         z, log_det = self.bijector.inverse_and_log_det(x)
+        log_prob = self._log_prob_of_any_class(z, log_det)
+        ratios = [
+            log_prob - self._log_prob_of_any_class(*self.bijector.inverse_and_log_det(tf.reverse(x, [axis])))
+            for axis in turns(self.event_shape).values()
+        ]
+        first = tf.stack([log_prob, tf.broadcast_to(log_det, tf.shape(log_prob)), *ratios], axis=-1)
+        return tf.concat([first, latent_statistics(z, self.bijector.latent_parts)], axis=-1)
+
+    def _log_prob_of_any_class(self, z: tf.Tensor, log_det: tf.Tensor) -> tf.Tensor:
         if self.classes is None:
-            of_z = self.base.log_prob(z)
-        else:
-            of_z = tf.reduce_logsumexp(self.base.joint_log_prob(z), axis=-1)
-        log_det = tf.broadcast_to(log_det, tf.shape(of_z))
-        return tf.concat(
-            [tf.stack([of_z + log_det, log_det], axis=-1), latent_statistics(z, self.bijector.latent_parts)], axis=-1
-        )
+            return self.base.log_prob(z) + log_det
+        return tf.reduce_logsumexp(self.base.joint_log_prob(z), axis=-1) + log_det
 
     def _encode(self, x: tf.Tensor, context: tf.Tensor | None = None) -> tf.Tensor:
         return self.bijector.inverse_and_log_det(x, **self.bijector.given(context))[0]

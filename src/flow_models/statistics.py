@@ -1,4 +1,4 @@
-"""What a flow tells of an image beside its likelihood: how far its latents are from white noise, piece by piece."""
+"""What a flow tells of an image beside its likelihood: whether it stands as images do, and how its latents are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,19 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 Shapes = Sequence[tuple[int, ...]]
-_GRID = 3  # axes of a piece that has neighbours: height, width, channels
+_GRID = 3  # axes of an image, and of a piece that has neighbours: height, width, channels
+_TURNS = {"than_upside_down": 1, "than_mirrored": 2}
+
+
+def turns(event_shape: tuple[int, ...]) -> dict[str, int]:
+    """Statistics of images that compare one with the same turned, and the axis of ``[batch, …]`` that this reverses.
+
+    How much likelier an image is than the same turned, ``log p(x) - log p(turned x)``, says whether it stands as what
+    was learned does. It is a ratio to a background model, as in Ren et al. 2019, "Likelihood ratios for
+    out-of-distribution detection", section 3, where the background is the density of turned images: what an image
+    owes to its texture, its contrast and its simplicity is the same in both, and leaves the ratio. A vector has none.
+    """
+    return _TURNS if len(event_shape) == _GRID else {}
 
 
 def statistic_names(parts: Shapes) -> list[str]:

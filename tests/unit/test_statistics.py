@@ -34,6 +34,11 @@ def test_a_vector_has_no_neighbours() -> None:
     assert latent_statistics(np.zeros((3, 5)), [(5,)]).shape == (3, 2)
 
 
+def test_a_vector_cannot_stand_upside_down() -> None:
+    model = FlowModel("realnvp", {"features": 5, "layers": 1, "hidden": [4]})
+    assert model.statistic_names[:3] == ["log_prob", "log_det", "z1.mean"]
+
+
 @pytest.mark.parametrize(
     "base", [None, {"kind": "class_means", "y": 5, "shares": [0.5, 0.5]}], ids=["plain", "classes"]
 )
@@ -43,6 +48,9 @@ def test_the_statistics_of_a_model_are_those_of_its_likelihood_and_its_latents(b
     z, log_det = model.bijector.inverse_and_log_det(x)
     np.testing.assert_allclose(columns["log_prob"], model.marginal_log_prob(x), rtol=1e-5)
     np.testing.assert_allclose(columns["log_det"], np.broadcast_to(log_det, 3), rtol=1e-5)
+    for name, turned in (("than_upside_down", x[:, ::-1]), ("than_mirrored", x[:, :, ::-1])):
+        ratio = model.marginal_log_prob(x) - model.marginal_log_prob(turned)
+        np.testing.assert_allclose(columns[name], ratio, rtol=1e-3, atol=1e-2)
     coarsest, finest = np.split(np.asarray(z), 2, axis=1)
     np.testing.assert_allclose(columns["z2.mean"], coarsest.sum(axis=1) / np.sqrt(96), rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(columns["z1.square"], (finest**2 - 1).sum(axis=1) / np.sqrt(192), rtol=1e-3)

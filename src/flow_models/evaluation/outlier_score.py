@@ -25,7 +25,7 @@ SCORES = ("likelihood", "typicality", "input_complexity", "density_of_states", "
 DEFAULT = "density_of_states"
 CODEC = "png"
 DESCRIPTION, ARRAYS = "outlier_score.json", "outlier_score.npz"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,9 @@ class OutlierScore:
     """The scores of one model. Higher is more outlying; an image without a finite density scores infinity.
 
     Attributes:
-        states: names of the statistics that ``density`` is over: ``log p(x)``, ``log|det dz/dx|``, the squared length
-            of each piece of z, and the compressor's bits.
+        states: names of the statistics that ``density`` is over: ``log p(x)``, ``log|det dz/dx|``, how much likelier
+            the image is than itself upside down and mirrored, the squared length of each piece of z, and the
+            compressor's bits.
         entropy: mean negative log-likelihood of inliers, nats.
         density: of the statistics of inliers.
         calibration: scores by ``DEFAULT`` of other inliers, ``(n,)``, increasing.
@@ -62,7 +63,8 @@ class OutlierScore:
             ValueError: if there are too few, or one of the fitted is not finite.
         """
         squares = (name for name in fitting if name.startswith("z") and name.endswith(".square"))
-        states = ("log_prob", "log_det", *squares, "compressor_bits")
+        ratios = (name for name in fitting if name.startswith("than_"))
+        states = ("log_prob", "log_det", *ratios, *squares, "compressor_bits")
         uncalibrated = cls(
             states=states,
             entropy=float(outliers.negative_log_likelihood(fitting["log_prob"]).mean()),

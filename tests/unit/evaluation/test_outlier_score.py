@@ -16,6 +16,7 @@ def statistics(number: int, *, seed: int, shift: float = 0.0) -> dict[str, np.nd
     return {
         "log_prob": -1000 - 100 * complexity + 10 * rng.normal(size=number) + 100 * shift,
         "log_det": -300 + 5 * rng.normal(size=number),
+        "than_upside_down": 40 + 10 * rng.normal(size=number),
         "z1.mean": rng.normal(size=number),
         "z1.square": rng.normal(size=number),
         "compressor_bits": 900 + 80 * complexity,
@@ -39,6 +40,12 @@ def test_the_default_finds_a_likelihood_that_does_not_fit_the_complexity(score: 
     assert np.mean(p <= 0.05) > 0.95
     usual = score.scores(statistics(200, seed=4))["likelihood"]
     assert score.scores(outlying)["likelihood"].mean() < usual.mean()
+
+
+def test_the_default_finds_what_stands_on_its_head(score: OutlierScore) -> None:
+    turned = statistics(200, seed=3)
+    turned["than_upside_down"] *= -1
+    assert np.mean(score.p_values(turned) <= 0.05) > 0.95
 
 
 def test_false_alarms_of_fresh_inliers_come_at_the_level() -> None:
