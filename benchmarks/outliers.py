@@ -44,7 +44,7 @@ from flow_models.training.precision import choose_compute
 
 Statistics = dict[str, NDArray[np.float64]]
 HELD_OUT = 0.1
-# Chosen on held-out cats, five minutes of one core each; docs/image_anomaly.md has the trials.
+# Between what did best in short and in long trials on held-out cats; docs/image_anomaly.md has them.
 SETTINGS = TrainSettings(optimizer="adamw", learning_rate=0.006, weight_decay=0.5, batch_size=32)
 SCORED_AT_ONCE = 256
 LEVELS = (0.01, 0.05, 0.1)
