@@ -29,7 +29,7 @@ from scipy.stats import betabinom
 from benchmarks.development_sets import DEVELOPMENT
 from benchmarks.outlier_sets import PAIRS, Images, Pair, controls
 from flow_models import training
-from flow_models.applications.image_scores import examine
+from flow_models.applications.image_scores import examine_all
 from flow_models.data.augmentation import augment
 from flow_models.data.lanes import WHOLE, Share
 from flow_models.evaluation import outliers
@@ -178,10 +178,7 @@ def false_positives(name: str, model: FlowModel, pair: Pair) -> None:
 
 def statistics(model: FlowModel, images: Images) -> Statistics:
     """What scores are made of, each ``(n,)``."""
-    parts = [
-        examine(model, images[at : at + SCORED_AT_ONCE], noise_seed=0) for at in range(0, len(images), SCORED_AT_ONCE)
-    ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return examine_all(model, images, noise_seed=0, batch_size=SCORED_AT_ONCE, title="examine")
 
 
 def _by_codec(images: Images, values: Statistics) -> dict[str, NDArray[np.float64]]:
