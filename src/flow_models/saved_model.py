@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from flow_models.data.atomic import complete_folder
 from flow_models.evaluation.likelihood import dequantise
-from flow_models.evaluation.outlier_score import OutlierScore
+from flow_models.evaluation.outlier_score import STATES, OutlierScore
+from flow_models.evaluation.tails import UpperTail
 from flow_models.model import FlowModel
 
 Named = dict[str, tf.Tensor]
@@ -100,7 +101,7 @@ class ImageServing(Serving):
         log_prob = statistics["log_prob"]
         if self._model.classes is not None:
             classes = class_probabilities(self._model, tf.cast(self._model.joint_log_prob(x), tf.float64))
-        score = self._unusual({**statistics, "compressor_bits": compressor_bits})
+        score = self._combined({**statistics, "compressor_bits": compressor_bits})
         calibration = self._outlier_score.calibration
         at_least = len(calibration) - tf.searchsorted(tf.constant(calibration), score, side="left")
         return {
@@ -112,6 +113,12 @@ class ImageServing(Serving):
             "score": score,
             "p_value": (1 + tf.cast(at_least, tf.float64)) / (len(calibration) + 1),
         }
+
+    def _combined(self, statistics: Named) -> tf.Tensor:
+        """``OutlierScore.score``, in the graph."""
+        turned = {name: -value for name, value in statistics.items()}
+        found = {**turned, STATES: self._unusual(statistics)}
+        return tf.add_n([_surprise(tail, found[name]) for name, tail in self._outlier_score.tails.items()])
 
     def _unusual(self, statistics: Named) -> tf.Tensor:
         """``DensityOfStates.negative_log_density``, in the graph."""
@@ -129,6 +136,13 @@ class ImageServing(Serving):
         context = None if classes is None else tf.one_hot(tf.range(number) % classes, classes)
         x = self._model.sample(number, context=context, seed=seed, temperature=temperature)
         return {"images": tf.cast(tf.clip_by_value(tf.floor(x), 0, 255), tf.uint8)}
+
+
+def _surprise(tail: UpperTail, statistic: tf.Tensor) -> tf.Tensor:
+    """``UpperTail.surprise``, in the graph."""
+    away = (statistic[:, tf.newaxis] - tail.points) / tail.scale
+    surprise = math.log(len(tail.points)) - tf.reduce_logsumexp(tf.math.log_sigmoid(-away), axis=-1)
+    return tf.where(~tf.math.is_nan(statistic), surprise, math.inf)
 
 
 def scalars() -> list[tf.TensorSpec]:

@@ -27,7 +27,15 @@ if TYPE_CHECKING:
 SCORE_NAMES = dict(
     zip(
         SCORES,
-        ("likelihood", "typicality", "input complexity", "density of states", "goodness of fit", "PNG size alone"),
+        (
+            "likelihood",
+            "typicality",
+            "input complexity",
+            "density of states",
+            "goodness of fit",
+            "combined",
+            "PNG size alone",
+        ),
         strict=True,
     )
 )
@@ -40,6 +48,7 @@ _AXES = dict(
             "input complexity (bits)",
             "density of states (nats)",
             "goodness of fit of z (χ²)",
+            "combined (nats)",
             "PNG size (bits)",
         ),
         strict=True,

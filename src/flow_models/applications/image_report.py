@@ -93,7 +93,8 @@ def _detection(scored: ScoredImages, metrics: Mapping[str, Any]) -> Section:
         "outliers are the positive class. Typicality is the distance of the negative log-likelihood from its mean on "
         "held-out training images; input complexity is the model's bits less those of a PNG file; the goodness of fit "
         "says how far the latents are from white noise. The density of states is over the parts of the likelihood and "
-        "the PNG's size together; it is the default, chosen on other data than these.",
+        "the PNG's size together. Combined are that and how much likelier an image is upside down and mirrored than as "
+        "it stands; this is the default, chosen on other data than these.",
         tables=[
             measure_table("AUROC, 0.5 being chance and 1 perfect", metrics["auroc"]),
             measure_table("Average precision; chance gives the share of outliers", metrics["average_precision"]),

@@ -74,6 +74,17 @@ class DensityOfStates:
         log_det = float(np.linalg.slogdet(self.whitening)[1])
         return log_det - float(np.log(number) + width * (np.log(self.bandwidth) + np.log(2 * np.pi) / 2))
 
+    def of_each_by_the_others(self) -> Array:
+        """``-log p(t)`` of each of the points by the density of the other ones, ``(m,)``.
+
+        What fresh inliers have: by the whole density a point has its own kernel's share as well.
+        """
+        squares = cdist(self.points, self.points, "sqeuclidean")
+        np.fill_diagonal(squares, np.inf)
+        number = len(self.points)
+        of_all = logsumexp(-squares / (2 * self.bandwidth**2), axis=1) + self.log_scale
+        return np.asarray(np.log((number - 1) / number) - of_all)
+
     def negative_log_density(self, statistics: ArrayLike) -> Array:
         """``-log p(t)`` of ``(n, k)``, ``(n,)``: higher is more unusual; infinite where any is not finite."""
         t = np.asarray(statistics, np.float64)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,16 +17,27 @@ from flow_models.data.atomic import complete_file
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation import conformal, outliers
 from flow_models.evaluation.density_of_states import DensityOfStates
+from flow_models.evaluation.tails import UpperTail
 
 Array = NDArray[np.float64]
 Statistics = Mapping[str, ArrayLike]
 """``(n,)`` by name: those of ``FlowModel.statistics``, and ``compressor_bits``."""
 
-SCORES = ("likelihood", "typicality", "input_complexity", "density_of_states", "goodness_of_fit", "compressor")
-DEFAULT = "density_of_states"
+SCORES = (
+    "likelihood",
+    "typicality",
+    "input_complexity",
+    "density_of_states",
+    "goodness_of_fit",
+    "combined",
+    "compressor",
+)
+DEFAULT = "combined"
 CODEC = "png"
+STATES = "density_of_states"
+_TAIL = "tail_of_"
 DESCRIPTION, ARRAYS = "outlier_score.json", "outlier_score.npz"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,11 +45,11 @@ class OutlierScore:
     """The scores of one model. Higher is more outlying; an image without a finite density scores infinity.
 
     Attributes:
-        states: names of the statistics that ``density`` is over: ``log p(x)``, ``log|det dz/dx|``, how much likelier
-            the image is than itself upside down and mirrored, the squared length of each piece of z, and the
-            compressor's bits.
+        states: names of the statistics that ``density`` is over: ``log p(x)``, ``log|det dz/dx|``, the squared length
+            of each piece of z, and the compressor's bits.
         entropy: mean negative log-likelihood of inliers, nats.
         density: of the statistics of inliers.
+        tails: of the inliers' density of states, and of how much likelier each is turned than as it stands; by name.
         calibration: scores by ``DEFAULT`` of other inliers, ``(n,)``, increasing.
         noise_seed: of the field of dequantisation noise with which all of this was measured.
     """
@@ -45,6 +57,7 @@ class OutlierScore:
     states: tuple[str, ...]
     entropy: float
     density: DensityOfStates
+    tails: Mapping[str, UpperTail]
     calibration: Array
     noise_seed: int
 
@@ -63,12 +76,14 @@ class OutlierScore:
             ValueError: if there are too few, or one of the fitted is not finite.
         """
         squares = (name for name in fitting if name.startswith("z") and name.endswith(".square"))
-        ratios = (name for name in fitting if name.startswith("than_"))
-        states = ("log_prob", "log_det", *ratios, *squares, "compressor_bits")
+        states = ("log_prob", "log_det", *squares, "compressor_bits")
+        density = DensityOfStates.of(_columns(fitting, states))
+        turned = {name: UpperTail.of(_turned(fitting, name)) for name in fitting if name.startswith("than_")}
         uncalibrated = cls(
             states=states,
             entropy=float(outliers.negative_log_likelihood(fitting["log_prob"]).mean()),
-            density=DensityOfStates.of(_columns(fitting, states)),
+            density=density,
+            tails={STATES: UpperTail.of(density.of_each_by_the_others()), **turned},
             calibration=np.zeros(0),
             noise_seed=noise_seed,
         )
@@ -84,15 +99,25 @@ class OutlierScore:
             "likelihood": outliers.negative_log_likelihood(log_prob),
             "typicality": outliers.typicality(log_prob, entropy=self.entropy),
             "input_complexity": outliers.input_complexity(log_prob, compressor_bits=bits),
-            "density_of_states": self.score(statistics),
+            STATES: self._unusual(statistics),
             "goodness_of_fit": outliers.goodness_of_fit(latent),
+            DEFAULT: self.score(statistics),
             "compressor": bits,
         }
         return {name: np.where(np.isnan(each), np.inf, each) for name, each in scores.items()}
 
     def score(self, statistics: Statistics) -> Array:
-        """The one that the p-values belong to, ``(n,)``: ``DEFAULT``."""
-        return self.density.negative_log_density(_columns(statistics, self.states))
+        """The one that the p-values belong to, ``(n,)``: ``DEFAULT``, ``-Σ_k log p_k``, nats.
+
+        The p_k say how rarely an inlier has as unusual states, and how rarely one is as likely upside down and
+        mirrored, beside how likely it is as it stands.
+
+        References:
+            Fisher 1932, "Statistical methods for research workers", 4th edition, section 21.1.
+        """
+        turned = {name: _turned(statistics, name) for name in self.tails if name != STATES}
+        found = {STATES: self._unusual(statistics), **turned}
+        return np.sum([tail.surprise(found[name]) for name, tail in self.tails.items()], axis=0)
 
     def p_values(self, statistics: Statistics) -> Array:
         """How odd each image is among inliers, ``(n,)``; see ``conformal.p_values``."""
@@ -106,7 +131,8 @@ class OutlierScore:
     def save(self, folder: Path) -> None:
         """Write two files into a model's folder."""
         content = io.BytesIO()
-        np.savez(content, **vars(self.density), calibration=self.calibration)
+        tails: dict[str, Any] = {f"{_TAIL}{name}": tail.points for name, tail in self.tails.items()}
+        np.savez(content, **vars(self.density), **tails, calibration=self.calibration)
         description = {
             "format": FORMAT,
             "score": DEFAULT,
@@ -142,9 +168,18 @@ class OutlierScore:
             states=tuple(about["states"]),
             entropy=about["entropy"],
             density=DensityOfStates(arrays["center"], arrays["whitening"], arrays["points"]),
+            tails={name.removeprefix(_TAIL): UpperTail(arrays[name]) for name in arrays if name.startswith(_TAIL)},
             calibration=arrays["calibration"],
             noise_seed=about["noise_seed"],
         )
+
+    def _unusual(self, statistics: Statistics) -> Array:
+        return self.density.negative_log_density(_columns(statistics, self.states))
+
+
+def _turned(statistics: Statistics, name: str) -> Array:
+    """How much likelier the images are turned than as they stand."""
+    return -np.asarray(statistics[name], np.float64)
 
 
 def _columns(statistics: Statistics, names: Sequence[str]) -> Array:

@@ -36,6 +36,13 @@ def test_statistics_that_are_unusual_together_are_told_though_each_is_usual() ->
     assert unusual > usual + 5
 
 
+def test_each_point_by_the_others_is_by_a_density_without_it(statistics: np.ndarray) -> None:
+    density = DensityOfStates.of(statistics)
+    others = KernelDensity(bandwidth=density.bandwidth).fit(density.points[1:]).score_samples(density.points[:1])
+    expected = -others - np.linalg.slogdet(density.whitening)[1]
+    np.testing.assert_allclose(density.of_each_by_the_others()[0], expected[0], rtol=1e-9)
+
+
 def test_far_from_all_points_further_is_more_unusual(statistics: np.ndarray) -> None:
     far = DensityOfStates.of(statistics).negative_log_density([[1e4, -7], [1e6, -7], [1e8, -7]])
     assert (np.diff(far) > 0).all()

@@ -48,6 +48,12 @@ def test_the_default_finds_what_stands_on_its_head(score: OutlierScore) -> None:
     assert np.mean(score.p_values(turned) <= 0.05) > 0.95
 
 
+def test_an_image_that_stands_right_more_clearly_than_others_is_no_outlier_for_that(score: OutlierScore) -> None:
+    usual = statistics(200, seed=3)
+    clear = {**usual, "than_upside_down": usual["than_upside_down"] + 1000}
+    assert (score.p_values(clear) >= score.p_values(usual)).all()
+
+
 def test_false_alarms_of_fresh_inliers_come_at_the_level() -> None:
     alarms, each = 0, 50
     for seed in range(20):
@@ -61,7 +67,8 @@ def test_false_alarms_of_fresh_inliers_come_at_the_level() -> None:
 
 def test_an_image_without_a_density_is_the_most_outlying(score: OutlierScore) -> None:
     broken = {**statistics(1, seed=5), "log_prob": np.array([np.nan])}
-    assert score.scores(broken)["likelihood"] == score.scores(broken)["density_of_states"] == np.inf
+    scores = score.scores(broken)
+    assert scores["likelihood"] == scores["density_of_states"] == scores["combined"] == np.inf
     assert score.p_values(broken)[0] == score.smallest_p_value == 1 / 200
 
 
