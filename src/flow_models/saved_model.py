@@ -116,9 +116,9 @@ class ImageServing(Serving):
 
     def _combined(self, statistics: Named) -> tf.Tensor:
         """``OutlierScore.score``, in the graph."""
-        turned = {name: -value for name, value in statistics.items()}
-        found = {**turned, STATES: self._unusual(statistics)}
-        return tf.add_n([_surprise(tail, found[name]) for name, tail in self._outlier_score.tails.items()])
+        tails, unusual = self._outlier_score.tails, self._unusual(statistics)
+        found = {name: unusual if name == STATES else -statistics[name] for name in tails}
+        return tf.add_n([_surprise(tail, found[name]) for name, tail in tails.items()])
 
     def _unusual(self, statistics: Named) -> tf.Tensor:
         """``DensityOfStates.negative_log_density``, in the graph."""

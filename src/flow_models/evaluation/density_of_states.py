@@ -79,19 +79,24 @@ class DensityOfStates:
 
         What fresh inliers have: by the whole density a point has its own kernel's share as well.
         """
-        squares = cdist(self.points, self.points, "sqeuclidean")
-        np.fill_diagonal(squares, np.inf)
         number = len(self.points)
-        of_all = logsumexp(-squares / (2 * self.bandwidth**2), axis=1) + self.log_scale
-        return np.asarray(np.log((number - 1) / number) - of_all)
+        of_others = self._log_sum_of_kernels(self.points, without_own=True) + self.log_scale
+        return np.asarray(np.log((number - 1) / number) - of_others)
 
     def negative_log_density(self, statistics: ArrayLike) -> Array:
         """``-log p(t)`` of ``(n, k)``, ``(n,)``: higher is more unusual; infinite where any is not finite."""
         t = np.asarray(statistics, np.float64)
         known = np.all(np.isfinite(t), axis=1, keepdims=True)
         y = (np.where(known, t, self.center) - self.center) @ self.whitening
-        score = np.full(len(t), -self.log_scale)
-        for start in range(0, len(t), _LOT):
-            squares = cdist(y[start : start + _LOT], self.points, "sqeuclidean")
-            score[start : start + _LOT] -= logsumexp(-squares / (2 * self.bandwidth**2), axis=1)
+        score = -(self._log_sum_of_kernels(y) + self.log_scale)
         return np.where(known[:, 0], score, np.inf)
+
+    def _log_sum_of_kernels(self, y: Array, *, without_own: bool = False) -> Array:
+        """``log Σ_i exp(-|y - y_i|² / 2 h²)``, ``(n,)``; ``without_own``: y are the points, each less its own."""
+        sums = np.empty(len(y))
+        for start in range(0, len(y), _LOT):
+            squares = cdist(y[start : start + _LOT], self.points, "sqeuclidean")
+            if without_own:
+                np.fill_diagonal(squares[:, start:], np.inf)
+            sums[start : start + _LOT] = logsumexp(-squares / (2 * self.bandwidth**2), axis=1)
+        return sums

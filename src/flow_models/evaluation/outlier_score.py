@@ -95,13 +95,14 @@ class OutlierScore:
         """Every score, ``(n,)``, by name in the order of ``SCORES``."""
         log_prob, bits = statistics["log_prob"], np.asarray(statistics["compressor_bits"], np.float64)
         latent = _columns(statistics, [name for name in statistics if name.startswith("z")])
+        unusual = self._unusual(statistics)
         scores = {
             "likelihood": outliers.negative_log_likelihood(log_prob),
             "typicality": outliers.typicality(log_prob, entropy=self.entropy),
             "input_complexity": outliers.input_complexity(log_prob, compressor_bits=bits),
-            STATES: self._unusual(statistics),
+            STATES: unusual,
             "goodness_of_fit": outliers.goodness_of_fit(latent),
-            DEFAULT: self.score(statistics),
+            DEFAULT: self._combined(statistics, unusual),
             "compressor": bits,
         }
         return {name: np.where(np.isnan(each), np.inf, each) for name, each in scores.items()}
@@ -115,9 +116,7 @@ class OutlierScore:
         References:
             Fisher 1932, "Statistical methods for research workers", 4th edition, section 21.1.
         """
-        turned = {name: _turned(statistics, name) for name in self.tails if name != STATES}
-        found = {STATES: self._unusual(statistics), **turned}
-        return np.sum([tail.surprise(found[name]) for name, tail in self.tails.items()], axis=0)
+        return self._combined(statistics, self._unusual(statistics))
 
     def p_values(self, statistics: Statistics) -> Array:
         """How odd each image is among inliers, ``(n,)``; see ``conformal.p_values``."""
@@ -175,6 +174,10 @@ class OutlierScore:
 
     def _unusual(self, statistics: Statistics) -> Array:
         return self.density.negative_log_density(_columns(statistics, self.states))
+
+    def _combined(self, statistics: Statistics, unusual: Array) -> Array:
+        found = {name: unusual if name == STATES else _turned(statistics, name) for name in self.tails}
+        return np.sum([tail.surprise(found[name]) for name, tail in self.tails.items()], axis=0)
 
 
 def _turned(statistics: Statistics, name: str) -> Array:

@@ -43,6 +43,13 @@ def test_each_point_by_the_others_is_by_a_density_without_it(statistics: np.ndar
     np.testing.assert_allclose(density.of_each_by_the_others()[0], expected[0], rtol=1e-9)
 
 
+def test_more_points_than_are_held_at_once_are_each_without_their_own() -> None:
+    density = DensityOfStates.of(np.random.default_rng(2).normal(size=(1100, 2)))
+    others = KernelDensity(bandwidth=density.bandwidth).fit(np.delete(density.points, 1050, axis=0))
+    expected = -others.score_samples(density.points[1050:1051]) - np.linalg.slogdet(density.whitening)[1]
+    np.testing.assert_allclose(density.of_each_by_the_others()[1050], expected[0], rtol=1e-9)
+
+
 def test_far_from_all_points_further_is_more_unusual(statistics: np.ndarray) -> None:
     far = DensityOfStates.of(statistics).negative_log_density([[1e4, -7], [1e6, -7], [1e8, -7]])
     assert (np.diff(far) > 0).all()
