@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from tqdm import tqdm
 
-from flow_models.data.atomic import resumed_folder
+from flow_models.data.atomic import complete_file, resumed_folder
 from flow_models.data.cluster import Workers
 from flow_models.data.digests import file_sha256
 from flow_models.data.kept_pixels import KeptPixels
@@ -200,7 +200,8 @@ class _Earlier:
 
     def remember(self, file: PackedFile) -> None:
         """Say beside a file that is finished what it is: another run need not make it if this one is killed."""
-        self._note(file.name).write_text(json.dumps(asdict(file)), encoding="utf-8")
+        with complete_file(self._note(file.name)) as unfinished:
+            unfinished.write_text(json.dumps(asdict(file)), encoding="utf-8")
 
     def _begun(self, name: str) -> PackedFile | None:
         try:
