@@ -88,8 +88,11 @@ class Training:
                 print(f"normflows, {mode}: {type(error).__name__}", file=sys.stderr)
         return max(steps, key=lambda mode: steps[mode])
 
-    def train(self, how: Candidate, seconds: float) -> tuple[nn.Module, int]:
-        """Warm-up, cosine decay to zero over the seconds, clipped gradients; the averaged model, and the steps."""
+    def train(self, how: Candidate, seconds: float) -> tuple[nn.Module, int, float]:
+        """Warm-up, cosine decay to zero over the seconds, clipped gradients.
+
+        The averaged model, the steps, and the bits per dimension of the held-out images.
+        """
         self.model.load_state_dict(self._start)
         average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(0.99))
         optimizer = how.optimizer(self._groups(how.decay), lr=how.rate)
@@ -111,7 +114,9 @@ class Training:
             steps += 1
             if steps % per_epoch == 0 and (reached := self.held_out(average.module)) < best:
                 best, kept = reached, copy.deepcopy(average.module)
-        return (average.module if self.held_out(average.module) < best else kept), steps
+        if (reached := self.held_out(average.module)) < best:
+            best, kept = reached, average.module
+        return kept, steps, best
 
     def held_out(self, model: nn.Module) -> float:
         """Bits per dimension of the held-out images; infinite where they are not finite."""
@@ -154,14 +159,13 @@ def main() -> None:
 
     def tried(candidate: Candidate) -> float:
         training.choose(modes[candidate.batch])
-        model, steps = training.train(candidate, case["trial_seconds"])
-        reached = training.held_out(model)
+        _, steps, reached = training.train(candidate, case["trial_seconds"])
         print(f"normflows, {training.mode}, {candidate}: {steps} steps, {reached:.3f}", file=sys.stderr, flush=True)
         return reached
 
     best = min(CANDIDATES, key=tried)
     training.choose(modes[best.batch])
-    model, steps = training.train(best, case["seconds"])
+    model, steps, _ = training.train(best, case["seconds"])
     parameters = sum(each.numel() for each in training.model.parameters() if each.requires_grad)
     made = {"steps": steps, "parameters": parameters, "settings": f"{training.mode}, {best}"}
     print(json.dumps({**made, "bits_per_dim": training.bits_per_dim(model, "test")}))
