@@ -65,8 +65,10 @@ def _add_ids(record: logging.LogRecord) -> bool:
 def import_tensorflow(*, in_streams: bool = True) -> None:
     """Import what logs before its level can be set, with standard error put aside, and compute in streams if wanted.
 
-    What it wrote is shown if the import fails, or if TensorFlow's log level asks for it.
+    What it wrote is shown if the import fails, or if TensorFlow's log level asks for it. Of the two Keras it takes the
+    one that TFP needs anyhow: the other takes as long to import as all the rest.
     """
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
     quiet = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "0") >= "2"
     with _standard_error_aside() if quiet else nullcontext():
         for name in LOUD:
