@@ -32,7 +32,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         *("--allowed-hosts", f"127.0.0.1,127.0.0.1:{port}"),
     ]
     address = f"http://127.0.0.1:{port}"
-    environment = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with running(command, log=home / "log", environment=environment, health=f"{address}/health"):
         yield address
 
