@@ -14,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 
-from tests.integration.conftest import Prefect
+from tests.integration.prefect_server import Prefect
 
 CLONE = Path(__file__).resolve().parents[2]
 STAGES = ("validate", "prepare", "train@image_anomaly", "evaluate@image_anomaly", "register@image_anomaly")

@@ -23,7 +23,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Running
 
-from tests.integration.conftest import Prefect
+from tests.integration.prefect_server import Prefect
 from tests.integration.s3_server import S3Server
 from tests.integration.servers import running, wait_for
 from tests.integration.small_clone import python

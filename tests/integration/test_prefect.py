@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import FlowRun, TaskRun
 from prefect.client.schemas.sorting import FlowRunSort, TaskRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.integration.conftest import Prefect
+from tests.integration.prefect_server import Prefect
 from tests.integration.servers import wait_for
 from tests.integration.small_clone import STAGES, make_clone
 

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.integration.conftest import Prefect
+from tests.integration.prefect_server import Prefect
 from tests.integration.servers import wait_for
 from tests.integration.small_clone import artifacts, make_clone, python, run_flow
 from tests.unit.data.folders import write_images

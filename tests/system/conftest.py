@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from tests.integration.conftest import prefect_server, prefect_worker
 from tests.integration.s3_server import s3, s3_endpoint
 from tests.system.project import Project
 
-__all__ = ["prefect_server", "prefect_worker", "s3", "s3_endpoint"]  # pytest finds its fixtures here
+__all__ = ["s3", "s3_endpoint"]  # pytest finds its fixtures here
 
 SYSTEM = Path(__file__).parent
 

@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.integration.conftest import Prefect
+from tests.integration.prefect_server import Prefect
 from tests.system.project import Project
 
 

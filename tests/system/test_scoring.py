@@ -9,7 +9,7 @@ import pandas as pd
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.integration.conftest import Prefect
+from tests.integration.prefect_server import Prefect
 from tests.integration.small_clone import artifacts, run_flow
 from tests.system.project import IMAGES, Project
 
