@@ -15,6 +15,7 @@ from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from threadpoolctl import threadpool_limits
 
 Array = NDArray[np.float64]
 
@@ -59,12 +60,13 @@ class Mixture:
         eye = np.eye(rows.shape[1])
         whitening = np.linalg.cholesky(ledoit_wolf(rows)[0] + NEGLIGIBLE * eye)
         end = None if seconds is None else time.monotonic() + seconds
-        found = [
-            each
-            for root in (eye, whitening)
-            for kind in KINDS
-            for each in _candidates(rows, root, kind, seed=seed, end=end)
-        ]
+        with threadpool_limits(1):  # more threads take two to four times as long: they mostly wait for one another
+            found = [
+                each
+                for root in (eye, whitening)
+                for kind in KINDS
+                for each in _candidates(rows, root, kind, seed=seed, end=end)
+            ]
         _, mixture, root = min(found, key=lambda each: each[0])
         roots = np.linalg.cholesky(root @ _full(mixture) @ root.T)
         return cls(shares=mixture.weights_, means=mixture.means_ @ root.T, roots=np.asarray(roots, np.float64))
