@@ -158,10 +158,6 @@ def class_probabilities(model: FlowModel, joint: tf.Tensor) -> Named:
 
 
 def export(serving: Serving, folder: Path) -> None:
-    """Write the SavedModel with the functions as its signatures, replacing the folder when it is whole.
-
-    It computes, and has no gradients: to trace those of our own takes a third of the time.
-    """
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    """Write the SavedModel with the functions as its signatures, replacing the folder when it is whole."""
     with complete_folder(folder) as unfinished:
-        tf.saved_model.save(serving, str(unfinished), signatures=dict(serving.functions), options=options)
+        tf.saved_model.save(serving, str(unfinished), signatures=dict(serving.functions))
