@@ -46,9 +46,9 @@ def summary(metrics: Mapping[str, Any]) -> str:
         return f"{text} There are no outlier classes in val/, so outlier detection was not measured."
     kinds = "one set" if len(metrics["auroc"]) == 1 else f"{len(metrics['auroc'])} sets"
     return (
-        f"{text} Against {kinds} of outliers, the {SCORE_NAMES[DEFAULT]} has a mean AUROC of {mean[DEFAULT]:.3f}; the "
-        f"likelihood alone has {mean['likelihood']:.3f}, and the size of the PNG file, which needs no model, "
-        f"{mean['compressor']:.3f}."
+        f"{text} Against {kinds} of outliers, the {SCORE_NAMES[DEFAULT]} score has a mean AUROC of "
+        f"{mean[DEFAULT]:.3f}; the likelihood alone has {mean['likelihood']:.3f}, and the size of the PNG file, which "
+        f"needs no model, {mean['compressor']:.3f}."
     )
 
 
@@ -110,8 +110,8 @@ def _alarm_table(metrics: Mapping[str, Any]) -> Table:
     """What the p-values find at α, and how coarse they are."""
     alpha, images = metrics["alpha"], metrics["images"]
     caption = (
-        f"p-values of the {SCORE_NAMES[DEFAULT]}, from {images['calibration']} held-out inliers that had no other say: "
-        f"none is below {metrics['smallest_p_value']:.2g}. An alarm is a p-value of at most {alpha:g}; "
+        f"p-values of the {SCORE_NAMES[DEFAULT]} score, from {images['calibration']} held-out inliers that had no "
+        f"other say: none is below {metrics['smallest_p_value']:.2g}. An alarm is a p-value of at most {alpha:g}; "
         f"Benjamini-Hochberg at {alpha:g} looks at a set mixed with all inliers, and bounds the share of inliers among "
         "its finds on average."
     )
