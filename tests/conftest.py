@@ -37,5 +37,6 @@ def _has_prefect(file: Path) -> bool:
     return PREFECT in file.read_text(encoding="utf-8")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OnePrefect:
     return OnePrefect(config, log)
