@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.outlier_sets import PAIRS, Images, Pair
-from benchmarks.outliers import SCORED_AT_ONCE, SETTINGS, add_training, levels_of, split, trained
+from benchmarks.outlier_sets import PAIRS, Pair
+from benchmarks.outliers import SETTINGS, add_training, levels_of, split, trained
 from benchmarks.workers import environment_of_workers
-from flow_models.evaluation.likelihood import bits_per_dim, dequantise
-from flow_models.model import FlowModel
+from flow_models.evaluation.frozen import FrozenSet
+from flow_models.evaluation.likelihood import dequantise
 from flow_models.streams import use_streams
 
 
@@ -41,19 +41,14 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             model, _ = trained(pair, (wanted.models or folder) / name, wanted)
-            bits = _of_ours(model, pair.inliers)
+            noise = dequantise(np.zeros_like(pair.inliers[:1]), seed=0)[0]
+            bits = FrozenSet(x=pair.inliers, noise=noise).losses(model)
             size = sum(int(np.prod(each.shape)) for each in model.bijector.trainable_variables)
             print(f"{name:14} ours       {size:>8} parameters{'':56} {_with_error(bits)} bits/dim", flush=True)
             if wanted.peers:
                 train, held_out, _ = split(pair.train)
                 np.savez(folder / "images.npz", train=train, held_out=held_out, test=pair.inliers)
                 print(f"{name:14} normflows  {_of_peer(wanted, folder / 'images.npz', pair)}", flush=True)
-
-
-def _of_ours(model: FlowModel, images: Images) -> np.ndarray:
-    lots = (images[start : start + SCORED_AT_ONCE] for start in range(0, len(images), SCORED_AT_ONCE))
-    log_prob = [np.asarray(model.marginal_log_prob(dequantise(lot, seed=0))) for lot in lots]
-    return bits_per_dim(np.concatenate(log_prob), model.dimensions)
 
 
 def _of_peer(wanted: argparse.Namespace, images: Path, pair: Pair) -> str:

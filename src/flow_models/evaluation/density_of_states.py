@@ -13,7 +13,7 @@ from sklearn.covariance import ledoit_wolf
 Array = NDArray[np.float64]
 _FEWEST = 2
 _FLOOR = 1e-6  # of a statistic's size: one that never varied is taken to vary this much
-_LOT = 1024  # examples whose distances to all points are in memory at once
+LOT = 1024  # examples whose distances to all points are in memory at once
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class DensityOfStates:
         if not np.isfinite(t).all():
             raise ValueError(f"statistics[{int(np.argmin(np.isfinite(t).all(axis=1)))}] is not finite")
         center = t.mean(axis=0)
-        scale = np.maximum(t.std(axis=0), np.maximum(_FLOOR * np.abs(t).max(axis=0), np.finfo(np.float32).tiny))
+        scale = deviation(t)
         covariance, _ = ledoit_wolf((t - center) / scale, assume_centered=True)
         values, vectors = np.linalg.eigh(covariance)
         spread = np.sqrt(np.maximum(values, _FLOOR * values.max())) if values.max() > 0 else np.ones_like(values)
@@ -94,9 +94,15 @@ class DensityOfStates:
     def _log_sum_of_kernels(self, y: Array, *, without_own: bool = False) -> Array:
         """``log Σ_i exp(-|y - y_i|² / 2 h²)``, ``(n,)``; ``without_own``: y are the points, each less its own."""
         sums = np.empty(len(y))
-        for start in range(0, len(y), _LOT):
-            squares = cdist(y[start : start + _LOT], self.points, "sqeuclidean")
+        for start in range(0, len(y), LOT):
+            squares = cdist(y[start : start + LOT], self.points, "sqeuclidean")
             if without_own:
                 np.fill_diagonal(squares[:, start:], np.inf)
-            sums[start : start + _LOT] = logsumexp(-squares / (2 * self.bandwidth**2), axis=1)
+            sums[start : start + LOT] = logsumexp(-squares / (2 * self.bandwidth**2), axis=1)
         return sums
+
+
+def deviation(statistics: Array) -> Array:
+    """That of each statistic of ``(m, ...)``; what never varied is taken to vary by a millionth of its size."""
+    least = np.maximum(_FLOOR * np.abs(statistics).max(axis=0), np.finfo(np.float32).tiny)
+    return np.asarray(np.maximum(statistics.std(axis=0), least))

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_expit, logsumexp
 
+from flow_models.evaluation.density_of_states import LOT, deviation
+
 Array = NDArray[np.float64]
-_FLOOR = 1e-6  # of a value's size: what never varied is taken to vary this much
-_LOT = 1024  # values whose distances to all points are in memory at once
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,13 @@ class UpperTail:
     @property
     def scale(self) -> float:
         """s, in the unit of the points."""
-        least = max(_FLOOR * float(np.abs(self.points).max()), float(np.finfo(np.float32).tiny))
-        return max(float(self.points.std()), least) * len(self.points) ** -0.2 * np.sqrt(3) / np.pi
+        return float(deviation(self.points)) * len(self.points) ** -0.2 * np.sqrt(3) / np.pi
 
     def surprise(self, statistic: ArrayLike) -> Array:
         """``-log P(T ≥ t)``, nats, of ``(n,)``: from 0 up; infinite where the statistic is infinite or NaN."""
         t = np.asarray(statistic, np.float64)
-        surprise = np.full(len(t), np.log(len(self.points)))
-        for start in range(0, len(t), _LOT):
-            away = (t[start : start + _LOT, np.newaxis] - self.points) / self.scale
-            surprise[start : start + _LOT] -= logsumexp(log_expit(-away), axis=1)
+        surprise, scale = np.full(len(t), np.log(len(self.points))), self.scale
+        for start in range(0, len(t), LOT):
+            away = (t[start : start + LOT, np.newaxis] - self.points) / scale
+            surprise[start : start + LOT] -= logsumexp(log_expit(-away), axis=1)
         return np.where(np.isnan(t), np.inf, surprise)
