@@ -22,7 +22,7 @@ from flow_models.estimators.members import ensemble_log_prob, ensemble_sample
 from flow_models.estimators.observations import KINDS, Kind, Observations
 from flow_models.estimators.simulations import FEWEST, DrawPrior, Simulate, simulate_pairs, tell_of_losses
 from flow_models.estimators.support import Support
-from flow_models.estimators.units import Units
+from flow_models.estimators.units import Units, some_of
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -104,8 +104,9 @@ class FlowPosterior(RegressorMixin, FlowEstimator):
     def _fit_pairs(self, observed: NDArray[Any], theta: NDArray[Any], support: Support) -> None:
         """Learn units and flows from observations ``(n, ...)`` and parameters ``(n, p)``."""
         self.seed_ = self._new_seed()
-        self.units_ = units = Units.of(theta, support, seed=self.seed_)
         self.observations_ = context = Observations.of(observed, self.observation, seed=self.seed_)
+        given = context.context(some_of(observed, self.seed_))
+        self.units_ = units = Units.of(theta, support, seed=self.seed_, given=given)
         width = varying(units)
 
         def take(which: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
+from flow_models.estimators.maps import (
+    ABOVE,
+    ASINH,
+    BACK,
+    BELOW,
+    BENDS,
+    BETWEEN,
+    CLIPPED,
+    FORTH,
+    PLAIN,
+    WORTH,
+    gaussian_fit,
+)
 from flow_models.estimators.rows import Rows, parts
 from flow_models.estimators.support import Support, bounds, refuse_outside, seen_bounds
 from flow_models.estimators.ties import Atoms, find, lattices, without
@@ -19,11 +30,6 @@ Array = NDArray[np.float64]
 
 MOST = 100_000  # rows that scales and ties are taken from
 ALIKE = 1e-12  # of the largest number: a column that varies less is a constant with rounding
-WORTH = 0.1  # nats a row by which asinh must fit better to be chosen
-NEAREST = 1e-7  # of the room between two bounds: how near to one a value may count
-_LOG_2_PI = np.log(2 * np.pi)
-
-PLAIN, ASINH, ABOVE, BELOW, BETWEEN = range(5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +41,13 @@ class Units:
     - ``u = x``; or ``u = asinh((x - centre) / reach)`` if a Gaussian fits that better by 0.1 nats a row: heavy tails
       (Burbidge, Magee & Robb 1988, eq. 2)
     - ``u = log(x - low)`` or ``u = -log(high - x)`` where one side is bounded
-    - ``u = Φ⁻¹((x - low) / (high - low))`` where both are: a uniform variable becomes a normal one
+    - ``u = Φ⁻¹((x - low) / (high - low))`` where both are: a uniform variable becomes a normal one; or, if that fits
+      better by 0.1 nats a row, what a soft clip makes x of, ``x = low + s (softplus((u - low) / s) -
+      softplus((u - high) / s))`` with s, from a tenth to an eightieth of ``high - low``, that fits best: what is narrow
+      between its bounds stays as it is
+
+    Fits are those of a Gaussian, about its linear regression on what is given with the columns if anything is: a map
+    that leaves the relation to it straight leaves the flow the least to learn.
 
     Where a column has atoms, values of many rows each beside others of one, ``Atoms`` makes room for them on the line
     of u, and what counts at an atom is its probability; a bound that is an atom asks for no other map.
@@ -45,7 +57,7 @@ class Units:
     Attributes:
         kind: which of the maps, ``(p,)``.
         low: bound, NaN for none, ``(p,)``; ``high`` likewise.
-        centre: of asinh, ``(p,)``; ``reach`` its scale.
+        centre: of asinh, ``(p,)``; ``reach`` its scale, or s of a soft clip.
         mean: of u, ``(p,)``; ``deviation`` likewise.
         varies: whether a column does, ``(p,)``; ``constant`` its value if not.
         width: of the uniform noise that takes ties away, ``(p,)``, 0 for none (Theis, van den Oord & Bethge 2016).
@@ -71,7 +83,7 @@ class Units:
     most: Array
 
     @classmethod
-    def of(cls, x: Rows, support: Support, *, seed: int, ties: bool = True) -> Units:
+    def of(cls, x: Rows, support: Support, *, seed: int, ties: bool = True, given: NDArray[Any] | None = None) -> Units:
         """From rows ``(n, p)``.
 
         Args:
@@ -80,6 +92,7 @@ class Units:
                 see ``seen_bounds``; None for no bound.
             seed: of the rows that are looked at if there are many.
             ties: whether tied values get noise, and atoms room.
+            given: what is known with each of the rows that ``some_of`` takes, ``(n, m)``, if they are learned given it.
 
         Raises:
             ValueError: if the bounds are not those of the columns, or a value lies outside of them.
@@ -114,17 +127,34 @@ class Units:
             least=np.where(at_least, least, np.nextafter(low, np.inf)),
             most=np.where(at_most, most, np.nextafter(high, -np.inf)),
         )
-        return draft._fitted(draft.noisy(some, rng), draft.noisy(others, rng), values, rng)
+        return draft._fitted(draft.noisy(some, rng), draft.noisy(others, rng), values, rng, given)
 
-    def _fitted(self, x: Array, others: Array, values: Array, rng: np.random.Generator) -> Units:
-        """With heavy tails drawn in, room for the atoms, and the scale of rows x; in ``others`` there are no atoms."""
-        heavy = (self.kind == PLAIN) & _heavy_tailed(others, self.centre, self.reach)
-        draft = replace(self, kind=np.where(heavy, ASINH, self.kind))
+    def _fitted(
+        self, x: Array, others: Array, values: Array, rng: np.random.Generator, given: NDArray[Any] | None
+    ) -> Units:
+        """With the maps that fit, room for the atoms, and the scale of rows x; in ``others`` there are no atoms."""
+        draft = self._fitting(others, given)
         atoms = Atoms.of(x, values, draft.unbounded(others)[0], draft.unbounded(values)[0])
         u, _ = atoms.open(*draft.unbounded(x), x, rng)
         deviation = u.std(axis=0)
         deviation = np.where(self.varies & (deviation > 0), deviation, 1.0)
         return replace(draft, mean=u.mean(axis=0), deviation=deviation, atoms=atoms)
+
+    def _fitting(self, x: Array, given: NDArray[Any] | None) -> Units:
+        """With the map of each column that a Gaussian fits best, but the usual one if by less than ``WORTH``."""
+        between, chosen = self.kind == BETWEEN, self
+        others = [replace(self, kind=np.where(self.kind == PLAIN, ASINH, self.kind))]
+        for bend in BENDS if between.any() else ():
+            reach = np.where(between, bend * (self.high - self.low), self.reach)
+            others.append(replace(self, kind=np.where(between, CLIPPED, self.kind), reach=reach))
+        best = gaussian_fit(*self.unbounded(x), given) + WORTH
+        for other in others:
+            fit = gaussian_fit(*other.unbounded(x), given)
+            kind, reach = (
+                np.where(fit > best, *each) for each in ((other.kind, chosen.kind), (other.reach, chosen.reach))
+            )
+            chosen, best = replace(chosen, kind=kind, reach=reach), np.maximum(fit, best)
+        return chosen
 
     @property
     def columns(self) -> int:
@@ -151,7 +181,7 @@ class Units:
         full[:, self.varies] = v
         u, atom = self.atoms.close(full * self.deviation + self.mean)
         x = u.copy()
-        for kind, back in _BACK.items():
+        for kind, back in BACK.items():
             which = self.kind == kind
             if which.any():
                 x[:, which] = back(
@@ -194,40 +224,12 @@ class Units:
     def unbounded(self, x: Array) -> tuple[Array, Array]:
         """``u`` and ``log du/dx`` by column, ``(n, p)`` each."""
         u, log_slope = x.copy(), np.zeros_like(x)
-        for kind, forth in _FORTH.items():
+        for kind, forth in FORTH.items():
             which = self.kind == kind
             if which.any():
                 given = (each[which] for each in (self.low, self.high, self.centre, self.reach))
                 u[:, which], log_slope[:, which] = forth(x[:, which], *given)
         return u, log_slope
-
-
-def _asinh(x: Array, _low: Array, _high: Array, centre: Array, reach: Array) -> tuple[Array, Array]:
-    return np.arcsinh((x - centre) / reach), -np.log(np.hypot(x - centre, reach))
-
-
-def _above(x: Array, low: Array, _high: Array, _centre: Array, reach: Array) -> tuple[Array, Array]:
-    distance = np.maximum(x - low, NEAREST * reach)
-    return np.log(distance), -np.log(distance)
-
-
-def _below(x: Array, _low: Array, high: Array, _centre: Array, reach: Array) -> tuple[Array, Array]:
-    distance = np.maximum(high - x, NEAREST * reach)
-    return -np.log(distance), -np.log(distance)
-
-
-def _between(x: Array, low: Array, high: Array, _centre: Array, _reach: Array) -> tuple[Array, Array]:
-    u = ndtri(np.clip((x - low) / (high - low), NEAREST, 1 - NEAREST))
-    return u, 0.5 * (u**2 + _LOG_2_PI) - np.log(high - low)
-
-
-_FORTH: dict[int, Callable[..., tuple[Array, Array]]] = {ASINH: _asinh, ABOVE: _above, BELOW: _below, BETWEEN: _between}
-_BACK: dict[int, Callable[..., Array]] = {
-    ASINH: lambda u, low, high, centre, reach: centre + reach * np.sinh(np.clip(u, -700, 700)),  # noqa: ARG005
-    ABOVE: lambda u, low, high, centre, reach: low + np.exp(np.clip(u, -700, 700)),  # noqa: ARG005
-    BELOW: lambda u, low, high, centre, reach: high - np.exp(np.clip(-u, -700, 700)),  # noqa: ARG005
-    BETWEEN: lambda u, low, high, centre, reach: low + (high - low) * ndtr(u),  # noqa: ARG005
-}
 
 
 def some_of(x: Rows, seed: int) -> Array:
@@ -244,13 +246,6 @@ def _middle(x: Array) -> tuple[Array, Array]:
     reach = np.median(abs(x - centre), axis=0)
     reach = np.where(reach > 0, reach, x.std(axis=0))
     return centre, np.where(reach > 0, reach, 1.0)
-
-
-def _heavy_tailed(x: Array, centre: Array, reach: Array) -> NDArray[np.bool_]:
-    """Whether a Gaussian fits asinh of a column better than the column, by ``WORTH`` nats a row."""
-    u, log_slope = _asinh(x, centre, centre, centre, reach)
-    with np.errstate(divide="ignore"):
-        return np.asarray(-np.log(u.std(axis=0)) + log_slope.mean(axis=0) > -np.log(x.std(axis=0)) + WORTH)
 
 
 def _listed(values: Any) -> Any:

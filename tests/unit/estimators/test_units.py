@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from flow_models.estimators.units import ASINH, PLAIN, Units
+from flow_models.estimators.maps import ASINH, BETWEEN, CLIPPED, PLAIN
+from flow_models.estimators.units import Units
 
 SUPPORTS = {
     "free": (lambda g: 5e6 + g.normal(size=400), (None, None)),
@@ -19,15 +20,22 @@ SUPPORTS = {
 }
 
 
-@pytest.fixture(params=SUPPORTS)
+@pytest.fixture(params=[*SUPPORTS, "told"])
 def column(request):
+    """Rows, their support and units; "told" between its bounds by something close to it."""
+    rng = np.random.default_rng(0)
+    if request.param == "told":
+        x = rng.uniform(10, 12, (400, 1))
+        units = Units.of(x, (10, 12), seed=0, given=rng.normal(x, 0.02))
+        assert units.kind.tolist() == [CLIPPED]
+        return x, (10, 12), units
     draw, support = SUPPORTS[request.param]
-    return draw(np.random.default_rng(0))[:, None], support
+    x = draw(rng)[:, None]
+    return x, support, Units.of(x, support, seed=0)
 
 
 def test_a_column_comes_back(column):
-    x, support = column
-    units = Units.of(x, support, seed=0)
+    x, _, units = column
     v, _ = units.to_flow(x)
     assert abs(v.mean()) < 1e-3
     assert v.std() == pytest.approx(1, abs=1e-3)
@@ -35,8 +43,7 @@ def test_a_column_comes_back(column):
 
 
 def test_the_log_slope_is_that_of_the_map(column):
-    x, support = column
-    units = Units.of(x, support, seed=0)
+    x, support, units = column
     step = 1e-4 * np.minimum(1, abs(x - np.median(x))) + 1e-7
     rise = (units.unbounded(x + step)[0] - units.unbounded(x - step)[0]) / (2 * step) / units.deviation
     inside = (
@@ -47,8 +54,7 @@ def test_the_log_slope_is_that_of_the_map(column):
 
 
 def test_samples_never_lie_outside_and_rows_outside_have_no_density(column):
-    x, (low, high) = column
-    units = Units.of(x, (low, high), seed=0)
+    _, (low, high), units = column
     far = units.from_flow(np.array([[-60.0], [60.0]]))
     assert np.isfinite(far).all()
     for bound, sign in ((low, 1), (high, -1)):
@@ -62,6 +68,18 @@ def test_a_uniform_variable_between_bounds_becomes_normal():
     x = np.linspace(-1, 1, 2001)[1:-1, None]
     v, _ = Units.of(x, (-1, 1), seed=0).to_flow(x)
     np.testing.assert_allclose(v[:, 0], norm.ppf((x[:, 0] + 1) / 2), atol=0.02)
+
+
+def test_a_column_between_bounds_keeps_its_scale_inside_if_so_what_is_given_tells_it_on_a_straight_line():
+    rng = np.random.default_rng(0)
+    x, noise = rng.uniform(-1, 1, (2000, 1)), rng.normal(size=(2000, 1))
+    told = Units.of(x, (-1, 1), seed=0, given=x + 0.05 * noise)
+    assert told.kind.tolist() == [CLIPPED]
+    inside = np.linspace(-0.7, 0.7, 50)[:, None]
+    slopes = np.diff(told.to_flow(inside)[0][:, 0]) / np.diff(inside[:, 0])
+    assert np.ptp(slopes) < 0.1 * slopes.mean()
+    for given in (None, noise, norm.ppf((x + 1) / 2) + 0.05 * noise):
+        assert Units.of(x, (-1, 1), seed=0, given=given).kind.tolist() == [BETWEEN]
 
 
 def test_heavy_tails_are_drawn_in_and_light_ones_are_left_alone():
