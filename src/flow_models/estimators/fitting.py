@@ -75,7 +75,8 @@ class Recipe:
         two; from 10 to 20,000 a mixture of Gaussians goes with each. A step takes a quarter of the rows, up to 512;
         there are as many as 400 passes over the rows have, between 2,000 and 20,000, if the held-out rows do not end it
         before. Given others, there is a quarter of the noise: what it blurs is the narrow conditional density, not the
-        wide one of all rows.
+        wide one of all rows; and the networks, which could tell each row by what is given, decay by ``2 √(1000 / n)``,
+        at most 2.
         """
         del p  # more columns ask for more units, but their density for more rows
         units = 16 * math.sqrt(n / 250)
@@ -89,7 +90,7 @@ class Recipe:
             steps=int(np.clip(400 * n / batch, 2_000, 20_000)),
             patience=20,
             rate=1e-3,
-            weight_decay=0.01 if n < 10 * FEW else 0.0,
+            weight_decay=min(2.0, 2.0 * math.sqrt(1_000 / n)) if m else 0.01 if n < 10 * FEW else 0.0,
             smoothing=0.15 if m else 0.6,
             mixtures=FEWEST <= n < 10 * FEW,
         )

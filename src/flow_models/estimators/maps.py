@@ -13,7 +13,8 @@ Array = NDArray[np.float64]
 
 PLAIN, ASINH, ABOVE, BELOW, BETWEEN, CLIPPED = range(6)
 NEAREST = 1e-7  # of the room between two bounds: how near to one a value may count
-WORTH = 0.1  # nats a row by which a map must fit better than the usual one to be chosen
+WORTH_DRAWING_IN = 0.1  # nats a row by which asinh must fit better to be chosen
+WORTH_CLIPPING = 0.02  # likewise a soft clip
 BENDS = (0.1, 0.05, 0.025, 0.0125)  # of the room between two bounds: how softly a clip to them may bend
 _LOG_2_PI = np.log(2 * np.pi)
 

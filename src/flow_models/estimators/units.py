@@ -19,7 +19,8 @@ from flow_models.estimators.maps import (
     CLIPPED,
     FORTH,
     PLAIN,
-    WORTH,
+    WORTH_CLIPPING,
+    WORTH_DRAWING_IN,
     gaussian_fit,
 )
 from flow_models.estimators.rows import Rows, parts
@@ -42,7 +43,7 @@ class Units:
       (Burbidge, Magee & Robb 1988, eq. 2)
     - ``u = log(x - low)`` or ``u = -log(high - x)`` where one side is bounded
     - ``u = Φ⁻¹((x - low) / (high - low))`` where both are: a uniform variable becomes a normal one; or, if that fits
-      better by 0.1 nats a row, what a soft clip makes x of, ``x = low + s (softplus((u - low) / s) -
+      better by 0.02 nats, what a soft clip makes x of, ``x = low + s (softplus((u - low) / s) -
       softplus((u - high) / s))`` with s, from a tenth to an eightieth of ``high - low``, that fits best: what is narrow
       between its bounds stays as it is
 
@@ -141,18 +142,17 @@ class Units:
         return replace(draft, mean=u.mean(axis=0), deviation=deviation, atoms=atoms)
 
     def _fitting(self, x: Array, given: NDArray[Any] | None) -> Units:
-        """With the map of each column that a Gaussian fits best, but the usual one if by less than ``WORTH``."""
+        """With the map of each column that a Gaussian fits best, but the usual one if it is hardly worse."""
         between, chosen = self.kind == BETWEEN, self
         others = [replace(self, kind=np.where(self.kind == PLAIN, ASINH, self.kind))]
         for bend in BENDS if between.any() else ():
             reach = np.where(between, bend * (self.high - self.low), self.reach)
             others.append(replace(self, kind=np.where(between, CLIPPED, self.kind), reach=reach))
-        best = gaussian_fit(*self.unbounded(x), given) + WORTH
+        best = gaussian_fit(*self.unbounded(x), given) + np.where(between, WORTH_CLIPPING, WORTH_DRAWING_IN)
         for other in others:
             fit = gaussian_fit(*other.unbounded(x), given)
-            kind, reach = (
-                np.where(fit > best, *each) for each in ((other.kind, chosen.kind), (other.reach, chosen.reach))
-            )
+            kind = np.where(fit > best, other.kind, chosen.kind)
+            reach = np.where(fit > best, other.reach, chosen.reach)
             chosen, best = replace(chosen, kind=kind, reach=reach), np.maximum(fit, best)
         return chosen
 
