@@ -74,9 +74,9 @@ FORTH: dict[int, Callable[..., tuple[Array, Array]]] = {
     CLIPPED: _clipped,
 }
 BACK: dict[int, Callable[..., Array]] = {
-    ASINH: lambda u, low, high, centre, reach: centre + reach * np.sinh(np.clip(u, -700, 700)),  # noqa: ARG005
-    ABOVE: lambda u, low, high, centre, reach: low + np.exp(np.clip(u, -700, 700)),  # noqa: ARG005
-    BELOW: lambda u, low, high, centre, reach: high - np.exp(np.clip(-u, -700, 700)),  # noqa: ARG005
-    BETWEEN: lambda u, low, high, centre, reach: low + (high - low) * ndtr(u),  # noqa: ARG005
+    ASINH: lambda u, _low, _high, centre, reach: centre + reach * np.sinh(np.clip(u, -700, 700)),
+    ABOVE: lambda u, low, _high, _centre, _reach: low + np.exp(np.clip(u, -700, 700)),
+    BELOW: lambda u, _low, high, _centre, _reach: high - np.exp(np.clip(-u, -700, 700)),
+    BETWEEN: lambda u, low, high, _centre, _reach: low + (high - low) * ndtr(u),
     CLIPPED: _clip,
 }
