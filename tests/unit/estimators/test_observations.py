@@ -20,7 +20,7 @@ def pairs(number, seed):
 
 @pytest.fixture(scope="module")
 def of_sets():
-    chosen = TINY | {"hidden": 32, "max_iter": 400}
+    chosen = TINY | {"hidden": 32, "max_iter": 1000}
     return fm.FlowPosterior(observation="set", **chosen).fit(*pairs(4000, 0))
 
 
