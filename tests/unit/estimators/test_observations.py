@@ -20,8 +20,8 @@ def pairs(number, seed):
 
 @pytest.fixture(scope="module")
 def of_sets():
-    chosen = TINY | {"hidden": 32, "max_iter": 1000}
-    return fm.FlowPosterior(observation="set", **chosen).fit(*pairs(4000, 0))
+    chosen = TINY | {"hidden": 32, "max_iter": 600}
+    return fm.FlowPosterior(observation="set", **chosen).fit(*pairs(16_000, 0))
 
 
 def test_the_posterior_of_repeated_measurements_is_the_conjugate_one(of_sets):
