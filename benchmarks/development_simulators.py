@@ -46,6 +46,11 @@ def location(theta: Array, rng: np.random.Generator) -> Array:
     return theta + 0.05 * rng.standard_t(3, size=theta.shape)
 
 
+def box(theta: Array, rng: np.random.Generator) -> Array:
+    """The parameters with normal noise, of the kind of ``gaussian_linear_uniform``."""
+    return theta + 0.5 * rng.normal(size=theta.shape)
+
+
 def mixed_scales(theta: Array, rng: np.random.Generator) -> Array:
     """The parameters with noise of one of three deviations."""
     return theta + rng.normal(size=theta.shape) * rng.choice([0.5, 0.05, 0.15], (len(theta), 1))
@@ -111,6 +116,7 @@ def ring(theta: Array, rng: np.random.Generator) -> Array:
 
 SIMULATORS = {
     "location": Simulator([(0, 1)] * 3, location),
+    "box": Simulator([(-2, 2)] * 8, box),
     "mixed scales": Simulator([(-4, 4)] * 3, mixed_scales),
     "curved": Simulator([(-1, 1)] * 5, curved),
     "polynomial": Simulator([(-1, 1)] * 4, polynomial),

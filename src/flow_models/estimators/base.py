@@ -56,9 +56,9 @@ class FlowEstimator(BaseEstimator):
         layers: couplings of each flow; None: by the number of rows, see ``Recipe.of``.
         hidden: units of each hidden layer of the coupling networks; None: by the number of rows.
         n_estimators: flows whose densities are averaged; None: more when rows are few.
-        max_iter: steps of the optimizer at most; None: by the number of rows.
+        max_iter: steps of the optimizer; None: by the number of rows.
         max_seconds: of training, at most, for all flows together, beside compilation; None: no limit.
-        validation_fraction: of the rows, held out to decide when to stop.
+        validation_fraction: of the rows, held out to decide which weights are kept.
         random_state: a seed makes everything repeatable.
 
     Attributes:

@@ -107,7 +107,7 @@ class Fitted:
     Attributes:
         member: trained.
         outcome: of its training.
-        held_out: numbers of the rows that decided when to stop.
+        held_out: numbers of the rows that decided which weights are kept.
     """
 
     member: Member
@@ -137,7 +137,7 @@ def fit(
         base: as ``FlowModel`` has it; None for N(0, I).
         weights: of the rows, ``(n,)``, positive: a row counts as its weight says in every mean, in training as in the
             held-out likelihood; None if all count alike.
-        validation_fraction: of the rows, held out to decide when to stop.
+        validation_fraction: of the rows, held out to decide which weights are kept.
         max_seconds: for all members together.
         seed: of weights, splits, batches and noise.
     """
