@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -25,6 +25,7 @@ from flow_models.estimators.fitting import Recipe
 
 FRESH = 4_000
 Array = np.ndarray
+Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,15 @@ SIMULATORS = {
 }
 
 
-def changed(choices: dict[str, Any]) -> type[fm.FlowPosterior]:
-    """``FlowPosterior`` with these choices in its recipe."""
+def chosen(settings: list[str]) -> dict[str, Any]:
+    """``name=value`` as a dictionary."""
+    return {name: ast.literal_eval(value) for name, value in (each.split("=") for each in settings)}
 
-    class Changed(fm.FlowPosterior):
+
+def changed(kind: type[Kind], choices: dict[str, Any]) -> type[Kind]:
+    """The estimator with these choices in its recipe."""
+
+    class Changed(kind):
         def _recipe(self, n: int, p: int, m: int = 0) -> Recipe:
             return super()._recipe(n, p, m).changed(**choices)
 
@@ -152,8 +158,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     """Print one line a simulator and budget."""
     options = parse()
-    choices = {name: ast.literal_eval(value) for name, value in (each.split("=") for each in options.set)}
-    posterior = changed(choices)
+    posterior = changed(fm.FlowPosterior, chosen(options.set))
     print(f"{'simulator':<15}{'budget':>8}{'log density':>13}{'error':>8}{'train s':>9}")
     for name in options.simulators:
         simulator = SIMULATORS[name]
