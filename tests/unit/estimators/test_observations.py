@@ -20,7 +20,7 @@ def pairs(number, seed):
 
 @pytest.fixture(scope="module")
 def of_sets():
-    chosen = TINY | {"hidden": 32, "max_iter": 600}
+    chosen = TINY | {"hidden": 32, "n_estimators": 4, "max_iter": 600}
     return fm.FlowPosterior(observation="set", **chosen).fit(*pairs(16_000, 0))
 
 
