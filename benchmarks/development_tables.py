@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from development_simulators import SIMULATORS, changed, chosen
+from development_simulators import FRESH, SIMULATORS, Array, changed, chosen
 from sklearn.datasets import (
     make_classification,
     make_friedman1,
@@ -30,9 +30,7 @@ import flow_models as fm
 from flow_models.estimators.members import ensemble_log_prob
 from flow_models.evaluation.classification import expected_calibration_error
 
-FRESH = 4_000
 PAIRS = ("polynomial", "four points", "queue", "g and k", "linear")  # parameters and observations as one table
-Array = np.ndarray
 
 
 def tables(number: int) -> Iterator[tuple[str, Array]]:
