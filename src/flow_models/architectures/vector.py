@@ -16,6 +16,7 @@ from flow_models.bijectors import (
     FusedBijector,
     Permutation,
     RationalQuadraticSplineCoupling,
+    SingleIndex,
     Standardise,
     Support,
     Whiten,
@@ -79,7 +80,8 @@ class VectorFlow:
         standardise: whether the first batch of training sets the scale of the data, as it does for the context.
         whiten: whether the first data also take away the correlations, among the elements of x and with the context;
             and those of the context for the networks.
-        aligned: whether what whitening gives keeps the axes of the elements, see ``Whiten``.
+        aligned: whether what whitening gives keeps the axes of the elements, see ``Whiten``. Given a context, each
+            element then goes through a spline of its own as well, see ``SingleIndex``.
         seed: of the starting weights and of the orders of the elements.
         dtype: of everything but what lies inside the networks.
         compute_dtype: inside the networks.
@@ -159,7 +161,8 @@ class VectorFlow:
             # A regression on the elements of a set would know their order.
             regressed = self.context_width if self.context_elements is None else None
             shared = {"context_width": regressed, "aligned": self.aligned, "dtype": self.dtype}
-            units.append(Whiten(event_shape=(self.features,), **shared))
+            kind = SingleIndex if self.aligned and regressed is not None else Whiten
+            units.append(kind(event_shape=(self.features,), **shared))
         elif self.standardise:
             units.append(Standardise(event_shape=(self.features,), dtype=self.dtype))
         return units

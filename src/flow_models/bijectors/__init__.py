@@ -14,6 +14,7 @@ from flow_models.bijectors.multiscale import MultiScale
 from flow_models.bijectors.permutation import Permutation
 from flow_models.bijectors.repeat import Repeat
 from flow_models.bijectors.rescale import Rescale
+from flow_models.bijectors.single_index import SingleIndex
 from flow_models.bijectors.spline import RationalQuadraticSplineCoupling
 from flow_models.bijectors.squeeze import Squeeze
 from flow_models.bijectors.standardise import Standardise
@@ -36,6 +37,7 @@ __all__ = [
     "RationalQuadraticSplineCoupling",
     "Repeat",
     "Rescale",
+    "SingleIndex",
     "Squeeze",
     "Standardise",
     "Support",

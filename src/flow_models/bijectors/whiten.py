@@ -74,12 +74,12 @@ class Whiten(FusedBijector):
         if self.context_width is not None:
             known = np.asarray(context, np.float64)
             deviations = known - known.mean(axis=0)
-            scale = _positive(deviations.std(axis=0))
+            scale = positive(deviations.std(axis=0))
             slope = np.linalg.lstsq(deviations / scale, left, rcond=None)[0] / scale[:, None]
             left = left - deviations @ slope
             self._context_mean.assign(tf.cast(known.mean(axis=0), self.dtype))
             self._slope.assign(tf.cast(slope, self.dtype))
-        scale = _positive(left.std(axis=0))
+        scale = positive(left.std(axis=0))
         values, vectors = np.linalg.eigh((left / scale).T @ (left / scale) / len(left))
         # From the widest direction; what has no width keeps the unit of its columns.
         spread = np.sqrt(np.where(values > _LEAST_EIGENVALUE, values, 1))[::-1]
@@ -91,12 +91,16 @@ class Whiten(FusedBijector):
         self._log_det.assign(tf.cast(np.log(scale).sum() + np.log(spread).sum(), self.dtype))
         return self.inverse_and_log_det(x, context)[0]
 
+    def expected(self, context: tf.Tensor) -> tf.Tensor:
+        """What the regression expects of ``x - m``, given a context: ``(c - c̄) A``, ``[batch, n]``."""
+        return (context - self._context_mean) @ self._slope
+
     def _centre(self, context: tf.Tensor | None) -> tf.Tensor:
         if self.context_width is None:
             return self._mean
-        return self._mean + (context - self._context_mean) @ self._slope
+        return self._mean + self.expected(context)
 
 
-def _positive(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+def positive(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 for an element that does not vary."""
     return np.where(deviation > 0, deviation, 1)

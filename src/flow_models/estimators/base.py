@@ -24,7 +24,7 @@ from flow_models.estimators.rows import read_column, read_parquet
 from flow_models.estimators.support import Support
 from flow_models.estimators.units import Units
 
-FORMAT = 4
+FORMAT = 5
 DESCRIPTION = "estimator.json"
 LARGEST_SEED = 2**31 - 1
 

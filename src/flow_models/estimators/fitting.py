@@ -69,28 +69,29 @@ class Recipe:
         """The one rule for all data: n rows of p columns, given m others.
 
         The coupling networks have ``16 √(n / 250)`` units, between 16 and 128; there are 4 couplings below 1,000
-        rows, 6 below 16,000 and 8 above. Below 2,000 rows five flows are averaged, below 6,000 three, below 500,000
-        two; from 10 to 20,000 a mixture of Gaussians goes with each. A step takes a quarter of the rows, up to 512.
+        rows, 6 below 16,000 and 8 above. Below 2,000 rows five flows are averaged, below 20,000 three, below 500,000
+        two; from 10 to 20,000 a mixture of Gaussians goes with each. A step takes a quarter of the rows, up to 512;
+        given others and below 16,000 rows up to 256, whose noise does what a decay does, in less time.
 
         Few steps at a high rate find smoother flows than many at a low one, which learn the rows by heart: ``15 √n``,
         between 1,000 and 20,000, at a rate of 0.012, from 10,000 rows on less by ``√(10000 / n)``. All are taken, for
         the held-out rows are often likeliest at the end, after they were less likely for long. The networks decay the
         more, the more numbers each takes: i of them, those given and half of the columns, by ``i² / 8``, at most 2;
-        from 1,000 rows on less by ``(1000 / n)^0.3``. Given others, there is a quarter of the noise: what it blurs is
+        from 1,000 rows on less by ``√(1000 / n)``. Given others, there is a quarter of the noise: what it blurs is
         the narrow conditional density, not the wide one of all rows.
         """
         units = 16 * math.sqrt(n / 250)  # more columns would ask for more, but their density for more rows
         inputs = m + p / 2
-        batch = int(np.clip(2 ** int(math.log2(max(n / 4, 1))), 1, 512))
+        batch = 2 ** int(math.log2(np.clip(n / 4, 1, 256 if m and n < MANY else 512)))
         return cls(
             layers=4 if n < MANY / 16 else 6 if n < MANY else 8,
             hidden=8 * round(float(np.clip(units, 16, 128)) / 8),
             bins=8,
-            members=5 if n < FEW else 3 if n < 3 * FEW else 2 if n < 250 * FEW else 1,
+            members=5 if n < FEW else 3 if n < 10 * FEW else 2 if n < 250 * FEW else 1,
             batch=batch,
             steps=int(np.clip(15 * math.sqrt(n), 1_000, 20_000)),
             rate=0.012 * min(1.0, math.sqrt(10_000 / n)),
-            weight_decay=min(2.0, inputs**2 / 8) * min(1.0, (1_000 / n) ** 0.3),
+            weight_decay=min(2.0, inputs**2 / 8) * min(1.0, math.sqrt(1_000 / n)),
             smoothing=0.15 if m else 0.6,
             mixtures=FEWEST <= n < 10 * FEW,
         )

@@ -28,6 +28,7 @@ from flow_models.bijectors import (
     RationalQuadraticSplineCoupling,
     Repeat,
     Rescale,
+    SingleIndex,
     Squeeze,
     Standardise,
     Support,
@@ -80,8 +81,8 @@ def standardise(dtype: tf.DType) -> FusedBijector:
     return bijector
 
 
-def whiten(dtype: tf.DType, *, context_width: int | None = None) -> Whiten:
-    bijector = Whiten(event_shape=(5,), context_width=context_width, dtype=dtype)
+def whiten(dtype: tf.DType, *, kind: type[FusedBijector] = Whiten, context_width: int | None = None) -> FusedBijector:
+    bijector = kind(event_shape=(5,), context_width=context_width, dtype=dtype)
     normal = tf.random.stateless_normal([40, 5 + (context_width or 0)], seed=(0, 3), dtype=dtype)
     mixed = normal @ tf.random.stateless_normal([normal.shape[1]] * 2, seed=(0, 5), dtype=dtype) + 1
     bijector.initialise(mixed[:, :5], **bijector.given(mixed[:, 5:]))
@@ -125,6 +126,7 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
     "RationalQuadraticSplineCoupling on images": spline_on_images,
     "RationalQuadraticSplineCoupling with a context": lambda dtype: spline(dtype, context_width=2),
     "Rescale": lambda dtype: Rescale(event_shape=SHAPE, scale=3.0, shift=1.0, dtype=dtype),
+    "SingleIndex with a context": lambda dtype: whiten(dtype, kind=SingleIndex, context_width=3),
     "Squeeze": lambda dtype: Squeeze(data_shape=SHAPE, dtype=dtype),
     "Standardise": standardise,
     "Support": lambda dtype: Support(low=[-4, -4, None, None, -9], high=[5, None, 6, None, 9], dtype=dtype),
@@ -155,6 +157,9 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
         **VECTOR, context_width=10, context_elements=5, context_features=4, whiten=True, dtype=dtype
     ),
     "spline_coupling with a context": lambda dtype: spline_coupling(**VECTOR, bins=4, context_width=3, dtype=dtype),
+    "spline_coupling with a context, aligned": lambda dtype: spline_coupling(
+        **VECTOR, bins=4, context_width=3, whiten=True, aligned=True, dtype=dtype
+    ),
 }
 every_bijector = pytest.mark.parametrize("name", BIJECTORS)
 
