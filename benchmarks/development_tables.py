@@ -50,6 +50,12 @@ def tables(number: int) -> Iterator[tuple[str, Array]]:
     x = rng.normal(size=number)
     noise = 0.3 * rng.normal(size=(2, number))
     yield "banana", np.column_stack([x, x**2 + noise[0], np.tanh(x) + noise[1]])
+    arm, along = rng.integers(0, 3, number), 1 + 3.5 * np.sqrt(rng.uniform(size=number))
+    turned = along * np.exp(1j * (1.2 * along + arm * 2 * np.pi / 3))
+    yield "arms", np.column_stack([turned.real, turned.imag]) + 0.1 * rng.normal(size=(number, 2))
+    yield "squares", 2 * rng.integers(0, 3, (number, 2)) + rng.uniform(-0.5, 0.5, (number, 2))
+    turned = 1.5 * (np.exp(2j * np.pi * rng.uniform(size=number)) + rng.integers(0, 2, number))
+    yield "links", np.column_stack([turned.real, turned.imag]) + 0.08 * rng.normal(size=(number, 2))
 
 
 def labelled(number: int) -> Iterator[tuple[str, Array, Array]]:

@@ -22,6 +22,7 @@ from flow_models.estimators.rows import by_parts
 from flow_models.estimators.units import Units
 
 SEPARATION = 4.0  # of the classes' means before training, in deviations
+BINS = 8  # more are worse even of two columns
 SMOOTHING = 0.2  # more would blur classes into each other, whose spread is less than that of all rows
 PRIOR_SPREAD = 0.5  # of the logarithm of the temperature
 TEMPERATURES = (0.25, 8.0)
@@ -78,7 +79,9 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         fitted = fit(
             take,
             len(rows),
-            self._recipe(len(rows) if weights is None else effective_rows(weights), width).changed(smoothing=SMOOTHING),
+            self._recipe(len(rows) if weights is None else effective_rows(weights), width).changed(
+                bins=BINS, smoothing=SMOOTHING
+            ),
             options={"features": width},
             base={
                 "kind": "class_means",

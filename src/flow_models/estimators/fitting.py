@@ -71,7 +71,8 @@ class Recipe:
         The coupling networks have ``16 √(n / 250)`` units, between 16 and 128; there are 4 couplings below 1,000
         rows, 6 below 16,000 and 8 above. Below 2,000 rows five flows are averaged, below 20,000 three, below 500,000
         two; from 10 to 20,000 a mixture of Gaussians goes with each. A step takes a quarter of the rows, up to 512;
-        given others and below 16,000 rows up to 256, whose noise does what a decay does, in less time.
+        given others and below 16,000 rows up to 256, whose noise does what a decay does, in less time. The splines have
+        8 bins; of one or two columns alone, of whose fine structure few rows can tell, 16, and half of the noise.
 
         Few steps at a high rate find smoother flows than many at a low one, which learn the rows by heart: ``15 √n``,
         between 1,000 and 20,000, at a rate of 0.012, from 10,000 rows on less by ``√(10000 / n)``. All are taken, for
@@ -82,17 +83,18 @@ class Recipe:
         """
         units = 16 * math.sqrt(n / 250)  # more columns would ask for more, but their density for more rows
         inputs = m + p / 2
+        plane = m == 0 and p <= 2  # noqa: PLR2004 - columns
         batch = 2 ** int(math.log2(np.clip(n / 4, 1, 256 if m and n < MANY else 512)))
         return cls(
             layers=4 if n < MANY / 16 else 6 if n < MANY else 8,
             hidden=8 * round(float(np.clip(units, 16, 128)) / 8),
-            bins=8,
+            bins=16 if plane else 8,
             members=5 if n < FEW else 3 if n < 10 * FEW else 2 if n < 250 * FEW else 1,
             batch=batch,
             steps=int(np.clip(15 * math.sqrt(n), 1_000, 20_000)),
             rate=0.012 * min(1.0, math.sqrt(10_000 / n)),
             weight_decay=min(2.0, inputs**2 / 8) * min(1.0, math.sqrt(1_000 / n)),
-            smoothing=0.15 if m else 0.6,
+            smoothing=0.15 if m else 0.3 if plane else 0.6,
             mixtures=FEWEST <= n < 10 * FEW,
         )
 
