@@ -160,9 +160,11 @@ class VectorFlow:
         if self.whiten:
             # A regression on the elements of a set would know their order.
             regressed = self.context_width if self.context_elements is None else None
-            shared = {"context_width": regressed, "aligned": self.aligned, "dtype": self.dtype}
-            kind = SingleIndex if self.aligned and regressed is not None else Whiten
-            units.append(kind(event_shape=(self.features,), **shared))
+            shared = {"event_shape": (self.features,), "dtype": self.dtype}
+            if self.aligned and regressed is not None:
+                units.append(SingleIndex(context_width=regressed, **shared))
+            else:
+                units.append(Whiten(context_width=regressed, aligned=self.aligned, **shared))
         elif self.standardise:
             units.append(Standardise(event_shape=(self.features,), dtype=self.dtype))
         return units

@@ -11,6 +11,8 @@ from flow_models.bijectors.whiten import Whiten, positive
 
 # In deviations of the element: what is expected of a uniform one lies within, of a normal one mostly.
 _REACH = 2.0
+_KNOTS = 9
+_BINS = 8
 
 
 class SingleIndex(FusedBijector):
@@ -24,18 +26,16 @@ class SingleIndex(FusedBijector):
     - log-det:  those of both added
 
     The parameters of ``g_i`` are linear in ``t_i`` between a few knots, and 0 to start with: the identity. One number
-    stands for the whole context, as in the single-index model (Ichimura 1993, equation 2.1): how an element is
-    skewed, or cut off by a bound, where a large one is expected is learned from few rows, and not left to networks that
-    read all of the context for all of the elements. Where nothing linear is known of an element, t is about 0.
+    stands for the whole context (Ichimura 1993, "Semiparametric least squares (SLS) and weighted SLS estimation of
+    single-index models"): how an element is skewed, or cut off by a bound, where a large one is expected is learned
+    from few rows, and not left to networks that read all of the context for all of the elements. Where nothing linear
+    is known of an element, t is about 0. Whitening keeps the axes of the elements here.
 
     Shapes: ``[batch, n]`` to the same; context ``[batch, context_width]``.
 
     Args:
         event_shape: of the data, ``(n,)``.
         context_width: elements of the context.
-        bins: of the splines.
-        knots: of their parameters, two or more.
-        aligned: whether whitening keeps the axes of the elements, see ``Whiten``.
     """
 
     def __init__(
@@ -43,9 +43,6 @@ class SingleIndex(FusedBijector):
         *,
         event_shape: tuple[int, ...],
         context_width: int,
-        bins: int = 8,
-        knots: int = 9,
-        aligned: bool = True,
         dtype: tf.DType = tf.float32,
         name: str = "single_index",
     ) -> None:
@@ -53,13 +50,13 @@ class SingleIndex(FusedBijector):
             latent_shape=event_shape, data_shape=event_shape, context_width=context_width, dtype=dtype, name=name
         )
         (width,) = event_shape
-        outputs = RationalQuadraticSplineCoupling.outputs_needed(1, bins=bins)
-        self._whiten = Whiten(event_shape=event_shape, context_width=context_width, aligned=aligned, dtype=dtype)
+        outputs = RationalQuadraticSplineCoupling.outputs_needed(1, bins=_BINS)
+        self._whiten = Whiten(event_shape=event_shape, context_width=context_width, aligned=True, dtype=dtype)
         self._splines = RationalQuadraticSplineCoupling(
             event_shape=event_shape,
             passed=0,
-            network=_PiecewiseLinear(width, knots, outputs, dtype),
-            bins=bins,
+            network=_PiecewiseLinear(width, outputs, dtype),
+            bins=_BINS,
             context_width=width,
             dtype=dtype,
         )
@@ -93,14 +90,15 @@ class _PiecewiseLinear(tf.Module):
     Not named a kernel: what decays as a network's does would keep the splines from bending as far as they should.
     """
 
-    def __init__(self, elements: int, knots: int, outputs: int, dtype: tf.DType) -> None:
+    def __init__(self, elements: int, outputs: int, dtype: tf.DType) -> None:
         super().__init__(name="piecewise_linear")
-        self._at_knots = tf.Variable(tf.zeros([elements, knots, outputs], dtype), name="at_knots")
+        self._at_knots = tf.Variable(tf.zeros([elements, _KNOTS, outputs], dtype), name="at_knots")
 
     def __call__(self, t: tf.Tensor) -> tf.Tensor:
         """Map ``[batch, elements]`` to ``[batch, outputs · elements]``, in which the elements lie side by side."""
-        elements, knots, outputs = self._at_knots.shape
-        place = (tf.clip_by_value(t, -_REACH, _REACH) / _REACH + 1) * (knots - 1) / 2
-        distance = abs(tf.transpose(place)[:, :, tf.newaxis] - tf.range(knots, dtype=t.dtype))
+        elements, _, outputs = self._at_knots.shape
+        knots = tf.linspace(tf.constant(-_REACH, t.dtype), _REACH, _KNOTS)
+        at = tf.transpose(tf.clip_by_value(t, -_REACH, _REACH))[:, :, tf.newaxis]
+        distance = abs(at - knots) * (_KNOTS - 1) / (2 * _REACH)
         each = tf.matmul(tf.nn.relu(1 - distance), self._at_knots)  # [elements, batch, outputs]
         return tf.reshape(tf.transpose(each, [1, 2, 0]), [-1, outputs * elements])
