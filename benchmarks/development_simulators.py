@@ -145,6 +145,12 @@ def changed(kind: type[Kind], choices: dict[str, Any]) -> type[Kind]:
     return Changed
 
 
+def timed(fit: Callable[..., Kind], *rows: Array) -> tuple[Kind, float]:
+    """What was fitted to the rows, and the seconds."""
+    start = time.perf_counter()
+    return fit(*rows), time.perf_counter() - start
+
+
 def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -165,9 +171,7 @@ def main() -> None:
         theta, x = simulator.pairs(FRESH, np.random.default_rng([options.seed, 999]))
         for budget in options.budgets:
             known, seen = simulator.pairs(budget, np.random.default_rng([options.seed, budget]))
-            start = time.perf_counter()
-            fitted = posterior(support=simulator.bounds, random_state=options.seed).fit(seen, known)
-            seconds = time.perf_counter() - start
+            fitted, seconds = timed(posterior(support=simulator.bounds, random_state=options.seed).fit, seen, known)
             each = fitted.log_prob(x, theta)
             error = each.std() / np.sqrt(FRESH)
             print(f"{name:<15}{budget:>8}{each.mean():>13.4f}{error:>8.4f}{seconds:>9.1f}", flush=True)

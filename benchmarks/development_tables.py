@@ -10,12 +10,10 @@ expected calibration error; and the seconds of the fit. ``--set`` changes the re
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
-from development_simulators import FRESH, SIMULATORS, Array, changed, chosen
+from development_simulators import FRESH, SIMULATORS, Array, changed, chosen, timed
 from sklearn.datasets import (
     make_classification,
     make_friedman1,
@@ -77,7 +75,7 @@ def labelled(number: int) -> Iterator[tuple[str, Array, Array]]:
 def density(kind: type[fm.FlowDensity], rows: int) -> None:
     """One line a table."""
     for name, x in tables(rows + FRESH):
-        fitted, seconds = timed(lambda x=x: kind(random_state=0).fit(x[:rows]))
+        fitted, seconds = timed(kind(random_state=0).fit, x[:rows])
         v, log_slope = fitted.units_.to_flow(x[rows:])
         flows = ensemble_log_prob(fitted.members_, v) + log_slope
         print(f"{name:<15}{fitted.score(x[rows:]):>10.3f}{flows.mean():>10.3f}{seconds:>9.1f}", flush=True)
@@ -86,16 +84,10 @@ def density(kind: type[fm.FlowDensity], rows: int) -> None:
 def classification(kind: type[fm.FlowClassifier], rows: int) -> None:
     """One line a table."""
     for name, x, classes in labelled(rows + FRESH):
-        fitted, seconds = timed(lambda x=x, classes=classes: kind(random_state=0).fit(x[:rows], classes[:rows]))
+        fitted, seconds = timed(kind(random_state=0).fit, x[:rows], classes[:rows])
         told = fitted.predict_proba(x[rows:])
         error = expected_calibration_error(told, classes[rows:])
         print(f"{name:<15}{log_loss(classes[rows:], told):>10.3f}{error:>10.3f}{seconds:>9.1f}", flush=True)
-
-
-def timed(fit: Callable[[], Any]) -> tuple[Any, float]:
-    """What was fitted, and the seconds."""
-    start = time.perf_counter()
-    return fit(), time.perf_counter() - start
 
 
 def main() -> None:

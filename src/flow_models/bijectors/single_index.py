@@ -97,7 +97,7 @@ class _PiecewiseLinear(tf.Module):
     def __call__(self, t: tf.Tensor) -> tf.Tensor:
         """Map ``[batch, elements]`` to ``[batch, outputs · elements]``, in which the elements lie side by side."""
         elements, _, outputs = self._at_knots.shape
-        knots = tf.linspace(tf.constant(-_REACH, t.dtype), _REACH, _KNOTS)
+        knots = tf.constant(np.linspace(-_REACH, _REACH, _KNOTS), t.dtype)
         at = tf.transpose(tf.clip_by_value(t, -_REACH, _REACH))[:, :, tf.newaxis]
         distance = abs(at - knots) * (_KNOTS - 1) / (2 * _REACH)
         each = tf.matmul(tf.nn.relu(1 - distance), self._at_knots)  # [elements, batch, outputs]
