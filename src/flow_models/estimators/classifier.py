@@ -16,7 +16,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from flow_models.estimators.base import FlowEstimator, varying, weighty
-from flow_models.estimators.fitting import Fitted, effective_rows, fit
+from flow_models.estimators.fitting import Fitted, Recipe, effective_rows, fit
 from flow_models.estimators.members import ensemble_sample
 from flow_models.estimators.rows import by_parts
 from flow_models.estimators.units import Units
@@ -79,9 +79,7 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         fitted = fit(
             take,
             len(rows),
-            self._recipe(len(rows) if weights is None else effective_rows(weights), width).changed(
-                bins=BINS, smoothing=SMOOTHING
-            ),
+            self._recipe(len(rows) if weights is None else effective_rows(weights), width),
             options={"features": width},
             base={
                 "kind": "class_means",
@@ -151,6 +149,10 @@ class FlowClassifier(ClassifierMixin, FlowEstimator):
         classes = np.eye(len(self.classes_), dtype=np.float32)
         v = ensemble_sample(self.members_, n_samples, self.units_.columns, seed=seed, context=classes, of=codes)
         return self.units_.from_flow(v)
+
+    def _recipe(self, n: int, p: int, m: int = 0) -> Recipe:
+        """That of a density, but for what classes ask for, and what the user chose."""
+        return super()._recipe(n, p, m).changed(bins=BINS, smoothing=SMOOTHING)
 
     def _learned(self) -> dict[str, Any]:
         return {

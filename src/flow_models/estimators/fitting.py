@@ -29,6 +29,7 @@ FEWEST = 10  # rows, of which a mixture of Gaussians can be told
 FEW = 2_000  # rows, below which a large ensemble is worth its time
 MANY = 16_000  # rows, from which on a flow is as deep as it gets
 MOST_HELD_OUT = 10_000
+PLANE = 2  # columns, up to which a density has finer splines
 FIRST = 20_000  # rows that correlations are taken from
 FINENESS = 4  # draws by weight for each held-out row
 NEVER = 1e9  # minutes between checkpoints: a fit leaves no files
@@ -83,7 +84,7 @@ class Recipe:
         """
         units = 16 * math.sqrt(n / 250)  # more columns would ask for more, but their density for more rows
         inputs = m + p / 2
-        plane = m == 0 and p <= 2  # noqa: PLR2004 - columns
+        plane = m == 0 and p <= PLANE
         batch = 2 ** int(math.log2(np.clip(n / 4, 1, 256 if m and n < MANY else 512)))
         return cls(
             layers=4 if n < MANY / 16 else 6 if n < MANY else 8,
