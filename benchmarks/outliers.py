@@ -86,6 +86,7 @@ def add_training(parser: argparse.ArgumentParser, *, minutes: float) -> None:
     parser.add_argument("--scored", type=int, default=2000, help="of each set, at most")
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--noise", type=int, default=0, help="channels of the network that shapes noise; 0: uniform")
 
 
 def trained(pair: Pair, folder: Path, wanted: argparse.Namespace) -> tuple[FlowModel, tuple[Images, Images]]:
@@ -97,7 +98,8 @@ def trained(pair: Pair, folder: Path, wanted: argparse.Namespace) -> tuple[FlowM
         settings = TrainSettings.model_validate({**SETTINGS.model_dump(), **limits, **wanted.train})
         checkpoints = folder.with_name(f"{folder.name}-checkpoints")
         compute = choose_compute(settings, "glow", steps=settings.epochs, run=checkpoints)
-        model = FlowModel("glow", {**options, "hidden_channels": wanted.hidden}, compute_dtype=compute.dtype)
+        options |= {"hidden_channels": wanted.hidden, "noise_channels": wanted.noise}
+        model = FlowModel("glow", options, compute_dtype=compute.dtype)
         size = settings.batch_size
         per_epoch = len(rest) // size
 

@@ -97,6 +97,7 @@ class GlowSettings(Section):
     steps: int = Field(8, ge=1)
     hidden_channels: int = Field(64, ge=1)
     dense_layers: int = Field(0, ge=0)
+    noise_channels: int = Field(0, ge=0)
 
 
 class VectorSettings(Section):
@@ -144,7 +145,6 @@ class TrainSettings(Section):
     epochs: int = Field(100, ge=1)
     minutes: Annotated[float, Field(gt=0)] | None = None
     batch_size: int = Field(64, ge=1)
-    dequantisation: Literal["uniform", "variational"] = "uniform"
     optimizer: Literal["adam", "adamw"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)

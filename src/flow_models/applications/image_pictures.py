@@ -148,22 +148,16 @@ def most_and_least_likely(holdout: ScoredSet, *, dimensions: int) -> Picture:
 
 def training_course(history: pd.DataFrame) -> Picture:
     """Bits per dimension during training, from the columns of history.csv."""
-    variational = "holdout_variational_bits_per_dim" in history
-    unit = "variational_bits_per_dim" if variational else "bits_per_dim"
-    noise = (
-        " These bits are a bound with the variational noise that was trained with the model; everything else here is "
-        "measured with uniform noise."
-    )
     return Picture(
         training_history(
             epochs=history["epoch"],
             seconds=history["seconds"],
-            train_bits_per_dim=history[f"train_{unit}"],
-            holdout_bits_per_dim=history[f"holdout_{unit}"],
+            train_bits_per_dim=history["train_bits_per_dim"],
+            holdout_bits_per_dim=history["holdout_bits_per_dim"],
         ),
         "Training",
         "Held-out images take no part in training. Where their line rises, the model learns the training images by "
-        f"heart; the weights that are kept are those at its lowest.{noise if variational else ''}",
+        "heart; the weights that are kept are those at its lowest.",
         "Bits per dimension of training and held-out images over epochs and over seconds.",
     )
 

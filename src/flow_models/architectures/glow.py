@@ -14,6 +14,7 @@ from flow_models.bijectors import (
     ActNorm,
     AffineCoupling,
     Chain,
+    Dequantiser,
     Flatten,
     FusedBijector,
     GlowStep,
@@ -28,13 +29,14 @@ from flow_models.bijectors.networks import ConvNetwork
 Shape = tuple[int, int, int]
 
 
-def glow(
+def glow(  # noqa: PLR0913 - each is a setting or a type of its own
     *,
     image_shape: Shape,
     levels: int,
     steps: int,
     hidden_channels: int,
     dense_layers: int = 0,
+    noise_channels: int = 0,
     seed: int = 0,
     dtype: tf.DType = tf.float32,
     compute_dtype: tf.DType | None = None,
@@ -55,6 +57,7 @@ def glow(
         steps: per level.
         hidden_channels: of the coupling networks.
         dense_layers: couplings of the coarsest level as a vector; their hidden layers are as wide as it is.
+        noise_channels: hidden ones of a ``Dequantiser`` before all else; 0: none, the noise stays uniform.
         seed: of the starting weights.
         dtype: of everything but what lies inside the coupling networks.
         compute_dtype: inside the coupling networks.
@@ -73,7 +76,7 @@ def glow(
     coarsest = parts.level(shape, steps=steps, prior=parts.actnorm)
     built.append(Chain([coarsest, *parts.dense(coarsest.latent_shape, layers=dense_layers)]))
     rescale = Rescale(event_shape=image_shape, scale=256.0, shift=128.0, dtype=dtype)
-    return Chain([rescale, MultiScale(built)], name="glow")
+    return Chain([*parts.dequantiser(image_shape, hidden=noise_channels), rescale, MultiScale(built)], name="glow")
 
 
 def glow_activation_bytes(
@@ -82,16 +85,20 @@ def glow_activation_bytes(
     levels: int,
     steps: int,
     hidden_channels: int,
+    noise_channels: int = 0,
     compute_dtype: tf.DType = tf.float32,
     **_: Any,
 ) -> float:
     """What a training step keeps of one image for its gradient, if nothing is recomputed.
 
     A position of a step keeps 6.5 numbers a channel in float32, and 2.3 a hidden channel in the networks' type:
-    measured with ``benchmarks/memory.py`` at 12 channels, 32 and 128 hidden channels, in float32 and bfloat16.
+    measured with ``benchmarks/memory.py`` at 12 channels, 32 and 128 hidden channels, in float32 and bfloat16. A pixel
+    of the noise keeps 28 a channel, and 1.9 a hidden channel of each of its layers: so grew the process with the batch,
+    to 15 %, in both types at 32 and 64 hidden channels.
     """
     height, width, channels = image_shape
-    total = 0.0
+    a_pixel = 28 * 4 * channels + 1.9 * compute_dtype.size * noise_channels * (2 + channels)
+    total = height * width * a_pixel if noise_channels else 0.0
     for _level in range(levels):
         height, width, channels = height // 2, width // 2, channels * 4
         a_position = 6.5 * 4 * channels + 2.3 * compute_dtype.size * hidden_channels
@@ -133,6 +140,12 @@ class _Parts:
             compute_dtype=self.compute_dtype,
         )
         return [flat, couplings]
+
+    def dequantiser(self, shape: Shape, *, hidden: int) -> list[FusedBijector]:
+        if not hidden:
+            return []
+        types = {"dtype": self.dtype, "compute_dtype": self.compute_dtype}
+        return [Dequantiser(event_shape=shape, hidden=hidden, rng=self.rng, **types)]
 
     def actnorm(self, shape: tuple[int, ...]) -> ActNorm:
         return ActNorm(event_shape=shape, dtype=self.dtype)

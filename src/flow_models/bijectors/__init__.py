@@ -5,6 +5,7 @@ from flow_models.bijectors.chain import Chain
 from flow_models.bijectors.checkerboard import Checkerboard
 from flow_models.bijectors.conditional import Conditional
 from flow_models.bijectors.coupling import AffineCoupling
+from flow_models.bijectors.dequantiser import Dequantiser
 from flow_models.bijectors.flatten import Flatten
 from flow_models.bijectors.fused import FusedBijector
 from flow_models.bijectors.glow_step import GlowStep
@@ -27,6 +28,7 @@ __all__ = [
     "Chain",
     "Checkerboard",
     "Conditional",
+    "Dequantiser",
     "Flatten",
     "FusedBijector",
     "GlowStep",

@@ -36,7 +36,6 @@ EVALUATION_BATCH = 256
 PLAIN = Compute("float32", "graph")
 UNITS = {
     "bits_per_dim": "bits/dim",
-    "variational_bits_per_dim": "variational bits/dim",
     "nats": "nats",
     "loss": "loss",
 }
@@ -94,10 +93,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; the likelihood is in bits per dimension for images, in nats for vectors.
-
-    ``bits_per_dim`` are those of uniform noise, ``variational_bits_per_dim`` the bound with the noise that was learned.
-    """
+    """How a run ended; the likelihood is in bits per dimension for images, in nats for vectors."""
 
     reason: str
     steps: int

@@ -11,11 +11,10 @@ import tensorflow as tf
 import tf_keras
 from numpy.typing import NDArray
 
-from flow_models.errors import FlowModelsError
+from flow_models.bijectors.dequantiser import largest_noise
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.streams import in_streams, mean_in_streams
-from flow_models.training.dequantisation import VariationalNoise
 from flow_models.training.flat import FlatWeights
 from flow_models.training.strategy import Replicas
 
@@ -38,9 +37,6 @@ class Stepper(tf.Module):
         together: steps that one call takes.
         replicas: of the model, each of which takes its part of the batch; the rest is done once in each process, which
             is given its share of the batch alone.
-
-    Raises:
-        FlowModelsError: if the noise is to be learned, but the data are vectors or there are several replicas.
     """
 
     def __init__(
@@ -60,20 +56,10 @@ class Stepper(tf.Module):
         self.replicas = replicas or ALONE
         images = len(model.event_shape) > 1
         self.unit = "bits_per_dim" if images else "nats"
-        self._noise: VariationalNoise | None = None
-        if settings.dequantisation == "variational":
-            if not images:
-                raise FlowModelsError("train.dequantisation: variational noise is for images, not vectors; use uniform")
-            if self.replicas.count > 1:
-                raise FlowModelsError("train.dequantisation: variational noise is learned on one device; use uniform")
-            self.unit = "variational_bits_per_dim"
-            self._noise = VariationalNoise(model.event_shape, seed=seed, dtype=model.dtype)
         if model.classes:
             self.unit = "loss"
         self._nats = model.dimensions * math.log(2) if images else 1.0
-        learned = self._noise.trainable_variables if self._noise else ()
-        self._trained = [*model.trainable_variables, *learned]
-        self._flat = FlatWeights(self._trained)
+        self._flat = FlatWeights(model.trainable_variables)
         start = self._flat.read()
         self.weights = tf.Variable(start, name="weights")
         self.average = tf.Variable(start, name="average")
@@ -92,7 +78,7 @@ class Stepper(tf.Module):
 
     def initialise(self, batch: Batch) -> None:
         """Start from the data: the layers that normalise take their scales from this batch."""
-        (x, *context), _ = self._inputs(*self._drawn(batch, noise=-1))
+        x, *context = self._drawn(batch, noise=-1)
         with self.replicas.scope():
             self.model.initialise(x, *context)
         for vector in (self.weights, self.average, self.best):
@@ -158,11 +144,10 @@ class Stepper(tf.Module):
 
     def _share_of_loss(self, *drawn: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            inputs, log_noise = self._inputs(*drawn)
             # Not the compiled function, whose signature leaves the size of the batch open.
-            loss = tf.reduce_mean(self.model.loss.python_function(*inputs) + log_noise)
+            loss = tf.reduce_mean(self.model.loss.python_function(*drawn))
             loss /= self._nats * self.replicas.count
-        return loss, self._flat.flatten(tape.gradient(loss, self._trained))
+        return loss, self._flat.flatten(tape.gradient(loss, self.model.trainable_variables))
 
     def _apply(self, gradient: tf.Tensor, index: tf.Tensor, rate: tf.Tensor) -> None:
         self.optimizer.learning_rate.assign(rate)
@@ -182,41 +167,26 @@ class Stepper(tf.Module):
         drawn = self._drawn(batch, noise=-2 - index)
 
         def loss(*drawn: tf.Tensor) -> tf.Tensor:
-            inputs, log_noise = self._inputs(*drawn)
-            return (self.model.loss.python_function(*inputs) + log_noise) / self._nats
+            return self.model.loss.python_function(*drawn) / self._nats
 
         return in_streams(loss)(*drawn)
 
     def _drawn(self, batch: Batch, *, noise: tf.Tensor | int, by: Replicas = ALONE) -> list[tf.Tensor]:
-        """``x``, and the context if there is one, in the model's type, with what is drawn at random for them.
-
-        That is noise added to ``x``; where noise is learned, the normal numbers that it is made of, beside ``x``.
-        """
+        """``x`` with noise if it has integers, and the context if there is one, in the model's type."""
         x, *context = batch if isinstance(batch, tuple) else (batch,)
-        dtype, seed = self.model.dtype, [self._seed, noise]
-        others = [tf.cast(each, dtype) for each in context]
-        if self._noise is None:
-            return [dequantise(x, seed=seed, dtype=dtype, by=by), *others]
-        integers = tf.cast(x, dtype)
-        return [integers, *others, tf.random.stateless_normal(tf.shape(integers), seed=seed, dtype=dtype)]
-
-    def _inputs(self, *drawn: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """What the model takes, and the log-density of the noise in it."""
-        if self._noise is None:
-            return list(drawn), tf.zeros([], self.model.dtype)
-        integers, *others, normal = drawn
-        added, log_noise = self._noise.transform(normal, integers)
-        return [integers + added, *others], log_noise
+        dtype = self.model.dtype
+        noisy = dequantise(x, seed=[self._seed, noise], dtype=dtype, by=by)
+        return [noisy, *(tf.cast(each, dtype) for each in context)]
 
 
 def dequantise(batch: tf.Tensor, *, seed: list[tf.Tensor | int], dtype: tf.DType, by: Replicas = ALONE) -> tf.Tensor:
     """8-bit integers with uniform noise in [0, 1) added; real numbers as they are.
 
     The noise is drawn for the whole batch of which each replica has a part, so that an example has the same
-    whichever takes it.
+    whichever takes it. It never rounds a pixel into the next level.
     """
     if not batch.dtype.is_integer:
         return tf.cast(batch, dtype)
     size, event = tf.shape(batch)[:1], tf.shape(batch)[1:]
     noise = tf.random.stateless_uniform(tf.concat([size * by.count, event], 0), seed=seed, dtype=dtype)
-    return tf.cast(batch, dtype) + tf.ensure_shape(by.part(noise), batch.shape)
+    return tf.cast(batch, dtype) + tf.ensure_shape(tf.minimum(by.part(noise), largest_noise(dtype)), batch.shape)

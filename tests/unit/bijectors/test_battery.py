@@ -18,6 +18,7 @@ from flow_models.bijectors import (
     Chain,
     Checkerboard,
     Conditional,
+    Dequantiser,
     Flatten,
     FusedBijector,
     GlowStep,
@@ -113,6 +114,8 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
     "Chain": lambda dtype: Chain([ActNorm(event_shape=SHAPE, dtype=dtype), coupling(dtype)]),
     "Checkerboard": lambda dtype: Checkerboard(data_shape=(3, 4, 2), dtype=dtype),
     "Conditional": conditional,
+    "Dequantiser": lambda dtype: Dequantiser(event_shape=(4, 4, 1), hidden=8, rng=rng(), dtype=dtype),
+    "Dequantiser in colour": lambda dtype: Dequantiser(event_shape=(4, 4, 3), hidden=8, rng=rng(), dtype=dtype),
     "Flatten": lambda dtype: Flatten(data_shape=SHAPE, dtype=dtype),
     "GlowStep": glow_step,
     "Inverted": lambda dtype: Inverted(ActNorm(event_shape=SHAPE, dtype=dtype)),
@@ -141,6 +144,9 @@ BIJECTORS: dict[str, Callable[[tf.DType], FusedBijector]] = {
     ),
     "glow in colour, not square": lambda dtype: glow(
         image_shape=(8, 4, 3), levels=2, steps=1, hidden_channels=8, dtype=dtype
+    ),
+    "glow with shaped noise": lambda dtype: glow(
+        image_shape=(4, 4, 3), levels=1, steps=1, hidden_channels=8, noise_channels=8, dtype=dtype
     ),
     "realnvp": lambda dtype: realnvp(**VECTOR, dtype=dtype),
     "realnvp with a context, inside a support": lambda dtype: realnvp(
