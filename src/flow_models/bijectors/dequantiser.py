@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from flow_models.bijectors.fused import FusedBijector
 from flow_models.bijectors.networks import Draw
+from flow_models.bijectors.spline import log_slope_in_bin, position_in_bin
 
 # Of the logarithm of a slope: none is below 1/55, so that float32 takes back what is pressed together.
 MOST = 4.0
@@ -71,7 +72,9 @@ class Dequantiser(FusedBijector):
         level, within = self._split(z)
         features, moved = self._features(level), []
         for channel, w in enumerate(within):
-            moved.append(_moved_back(w, *self._slopes(features, within[:channel])))
+            a, b = self._slopes(features, within[:channel])
+            u = position_in_bin(w, 1.0, 1.0, a, b)
+            moved.append((u, log_slope_in_bin(u, 1.0, a, b)))
         x, log_det = self._joined(level, moved)
         return x, -log_det
 
@@ -81,7 +84,9 @@ class Dequantiser(FusedBijector):
         features = self._features(level)
         moved: list[tuple[tf.Tensor, tf.Tensor]] = []
         for u in within:
-            moved.append(_moved(u, *self._slopes(features, [w for w, _ in moved])))
+            a, b = self._slopes(features, [w for w, _ in moved])
+            w = u * (u + a * (1 - u)) / (1 + (a + b - 2) * u * (1 - u))
+            moved.append((w, log_slope_in_bin(u, 1.0, a, b)))
         return self._joined(level, moved)
 
     def _split(self, x: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -110,21 +115,6 @@ class Dequantiser(FusedBijector):
         raw = tf.cast(last(tf.nn.relu(hidden(tf.concat([features, *known], axis=-1)))), self.dtype)
         a, b = tf.split(tf.exp(MOST * tf.tanh(raw / MOST)), 2, axis=-1)
         return a, b
-
-
-def _moved(u: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """``w`` and ``log dw/du``."""
-    rest = 1 - u
-    divisor = 1 + (a + b - 2) * u * rest
-    slope = b * u**2 + 2 * u * rest + a * rest**2
-    return u * (u + a * rest) / divisor, tf.math.log(slope) - 2 * tf.math.log(divisor)
-
-
-def _moved_back(w: tf.Tensor, a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """``u`` and ``log dw/du``."""
-    p = a - w * (a + b - 2)
-    u = 2 * w / (p + tf.sqrt(p**2 + 4 * (1 - p) * w))
-    return u, _moved(u, a, b)[1]
 
 
 def largest_noise(dtype: tf.DType) -> float:

@@ -18,6 +18,7 @@ LARGEST = 60.0  # output of a network that counts, either way: its exponential i
 WORTH_COMPILING = 2**15  # elements of a network's output; below, to start XLA's code takes longer than it saves
 WIDTHS, HEIGHTS = 0, 1  # where the network's output has them
 Evaluate: TypeAlias = Callable[..., tuple[tf.Tensor, tf.Tensor]]
+Size: TypeAlias = tf.Tensor | float
 
 
 class RationalQuadraticSplineCoupling(Coupling):
@@ -103,26 +104,35 @@ def _to_latent(bins: _Bins, x: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf
     denominator = slope + (d + e - 2 * slope) * inner
     z = lower + height * (slope * xi * xi + d * inner) / denominator
     # Outside, the curve stays at its end, where its slope is 1: what was clipped off is added back.
-    return z + (x - inside), _log_slope(xi, slope, d, e)
+    return z + (x - inside), log_slope_in_bin(xi, slope, d, e)
 
 
 def _to_data(bins: _Bins, z: tf.Tensor, raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """``g⁻¹(z)`` and the logarithm of its slope, ``[n]`` each (Durkan et al. 2019, equations 6 to 8)."""
     inside = tf.clip_by_value(z, -bins.bound, bins.bound)
     left, lower, width, height, d, e = bins.that_hold(inside, raw, among=HEIGHTS)
-    slope, above = height / width, inside - lower
+    slope = height / width
+    xi = position_in_bin(inside - lower, height, slope, d, e)
+    return left + width * xi + (z - inside), -log_slope_in_bin(xi, slope, d, e)
+
+
+def position_in_bin(above: tf.Tensor, height: Size, slope: Size, d: tf.Tensor, e: tf.Tensor) -> tf.Tensor:
+    """Where in [0, 1] of its width a bin's curve lies so far ``above`` its lower end (Durkan et al. 2019, eq. 6 to 8).
+
+    ``slope`` is its height by its width, ``d`` and ``e`` the slopes of the curve at its ends.
+    """
     excess = above * (d + e - 2 * slope)
     quadratic, linear, constant = height * (slope - d) + excess, height * d - excess, -slope * above
     # Negative by rounding only; and at 0 the root would have no gradient.
-    root = tf.sqrt(tf.maximum(linear * linear - 4 * quadratic * constant, np.finfo(z.dtype.as_numpy_dtype).tiny))
+    root = tf.sqrt(tf.maximum(linear * linear - 4 * quadratic * constant, np.finfo(above.dtype.as_numpy_dtype).tiny))
     # Of the two forms of the one solution, that which takes no difference of near numbers.
     half, falling = 0.5 * (tf.abs(linear) + root), linear < 0
     xi = tf.where(falling, half, -constant) / tf.where(falling, quadratic, half)
-    xi = tf.clip_by_value(xi, 0.0, 1.0)
-    return left + width * xi + (z - inside), -_log_slope(xi, slope, d, e)
+    return tf.clip_by_value(xi, 0.0, 1.0)
 
 
-def _log_slope(xi: tf.Tensor, slope: tf.Tensor, d: tf.Tensor, e: tf.Tensor) -> tf.Tensor:
+def log_slope_in_bin(xi: tf.Tensor, slope: Size, d: tf.Tensor, e: tf.Tensor) -> tf.Tensor:
+    """The logarithm of the curve's slope where it is at ``xi`` in [0, 1] of the bin (Durkan et al. 2019, eq. 5)."""
     rest = 1 - xi
     share = slope / (slope + (d + e - 2 * slope) * xi * rest)
     return tf.math.log((e * xi * xi + 2 * slope * xi * rest + d * rest * rest) * share * share)
