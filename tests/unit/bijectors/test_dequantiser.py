@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from flow_models.bijectors import Dequantiser
+from flow_models.bijectors.dequantiser import largest_noise
 
 SHAPE = (4, 4, 3)
 LEVELS = np.random.default_rng(0).integers(0, 256, (6, *SHAPE)).astype(np.float32)
@@ -32,6 +33,10 @@ def test_every_pixel_stays_in_its_level_whatever_the_weights() -> None:
             z, log_det = dequantiser(by=extreme).inverse_and_log_det(LEVELS + np.float32(noise))
             np.testing.assert_array_equal(np.floor(z), LEVELS)
             assert np.isfinite(log_det).all()
+
+
+def test_an_integer_and_its_noise_stay_below_the_next_integer() -> None:
+    assert np.float32(255) + np.float32(largest_noise(tf.float32)) < 256
 
 
 def test_every_pixel_comes_back_whatever_the_weights() -> None:

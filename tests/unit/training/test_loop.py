@@ -153,6 +153,7 @@ def test_the_saved_model_is_the_one_that_was_measured(tmp_path: Path) -> None:
     ("kill_at", "changes"),
     [
         ((0, 4), {}),
+        ((1, 0), {}),
         ((2, 3), {"optimizer": "adamw", "weight_decay": 0.1, "decay": "exponential"}),
     ],
 )
