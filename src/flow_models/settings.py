@@ -145,7 +145,7 @@ class TrainSettings(Section):
     epochs: int = Field(100, ge=1)
     minutes: Annotated[float, Field(gt=0)] | None = None
     batch_size: int = Field(64, ge=1)
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "muon"] = "adam"
     weight_decay: float = Field(0.0, ge=0)
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(100, ge=0)
@@ -160,9 +160,9 @@ class TrainSettings(Section):
     tensorboard: bool = False
 
     @model_validator(mode="after")
-    def _only_adamw_decays(self) -> TrainSettings:
-        if self.weight_decay and self.optimizer != "adamw":
-            raise ValueError(f"weight_decay is {self.weight_decay}, which optimizer {self.optimizer} lacks; use adamw")
+    def _adam_decays_nothing(self) -> TrainSettings:
+        if self.weight_decay and self.optimizer == "adam":
+            raise ValueError(f"weight_decay is {self.weight_decay}, which optimizer adam lacks; use adamw or muon")
         return self
 
 

@@ -30,7 +30,7 @@ def test_the_projects_own_file_is_valid() -> None:
         ("train: {epochs: 1.5}", "train.epochs"),
         ("train: {epochs: 0}", "train.epochs: Input should be greater than or equal to 1 (found 0)"),
         ("train: {precision: float16}", "train.precision"),
-        ("train: {weight_decay: 0.1}", "train: weight_decay is 0.1, which optimizer adam lacks; use adamw"),
+        ("train: {weight_decay: 0.1}", "train: weight_decay is 0.1, which optimizer adam lacks; use adamw or muon"),
         ("train: {decay: linear}", "train.decay"),
         ("data: {channels: 2}", "data.channels"),
         ("data: {shard_megabytes: 2000}", "data.shard_megabytes: Input should be less than or equal to 1024"),

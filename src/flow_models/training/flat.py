@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -33,12 +33,26 @@ class FlatWeights:
             variable.assign(tf.reshape(part, variable.shape))
 
     def kernels(self) -> tf.Tensor:
-        """1 where a weight belongs to the kernel of a network's layer, and 0 elsewhere: ``[parameters]``.
+        """1 where a weight belongs to the kernel of a network's layer, and 0 elsewhere: ``[parameters]``."""
+        return self.of_kernels(tf.ones([sum(self._sizes)], self._variables[0].dtype), tf.ones_like)
 
-        Known by their name, for stacked biases are matrices too.
+    def of_kernels(self, vector: tf.Tensor, change: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+        """What ``change`` makes of the kernels of networks' layers, and 0 elsewhere: ``[parameters]``.
+
+        It is given each as ``[inputs, outputs]``, or many of one shape as ``[layers, inputs, outputs]``. They are known
+        by their name, for stacked biases are matrices too.
         """
-        parts = [
-            tf.fill([size], tf.cast(variable.name.partition(":")[0] == "kernel", variable.dtype))
-            for variable, size in zip(self._variables, self._sizes, strict=True)
+        parts = tf.split(vector, self._sizes)
+        changed = [
+            tf.reshape(change(_as_matrices(part, variable.shape)), [-1])
+            if variable.name.partition(":")[0] == "kernel"
+            else tf.zeros_like(part)
+            for variable, part in zip(self._variables, parts, strict=True)
         ]
-        return tf.concat(parts, axis=0)
+        return tf.concat(changed, axis=0)
+
+
+def _as_matrices(part: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """A kernel has two axes or four; one more, in front, is of layers that ``Repeat`` stacks."""
+    stacked = [shape[0]] if shape.rank % 2 else []
+    return tf.reshape(part, [*stacked, -1, shape[-1]])

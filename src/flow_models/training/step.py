@@ -16,6 +16,7 @@ from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.streams import in_streams, mean_in_streams
 from flow_models.training.flat import FlatWeights
+from flow_models.training.muon import Muon
 from flow_models.training.strategy import Replicas
 
 Batch: TypeAlias = tf.Tensor | tuple[tf.Tensor, tf.Tensor]
@@ -64,7 +65,7 @@ class Stepper(tf.Module):
         self.weights = tf.Variable(start, name="weights")
         self.average = tf.Variable(start, name="average")
         self.best = tf.Variable(start, name="best")
-        self.optimizer = tf_keras.optimizers.Adam()
+        self.optimizer = Muon(self._flat) if settings.optimizer == "muon" else tf_keras.optimizers.Adam()
         self.optimizer.build([self.weights])
         self._own, whole = self._loss_and_gradient, xla
         if xla and self.replicas.count > 1:

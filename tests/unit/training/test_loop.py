@@ -155,6 +155,7 @@ def test_the_saved_model_is_the_one_that_was_measured(tmp_path: Path) -> None:
         ((0, 4), {}),
         ((1, 0), {}),
         ((2, 3), {"optimizer": "adamw", "weight_decay": 0.1, "decay": "exponential"}),
+        ((1, 3), {"optimizer": "muon", "weight_decay": 0.1}),
     ],
 )
 def test_a_run_that_was_cut_off_ends_with_the_same_weights_and_curves(
@@ -186,8 +187,9 @@ def test_a_run_that_is_cut_off_between_an_epochs_last_step_and_its_end_closes_it
     assert curves(tmp_path / "whole") == curves(tmp_path / "resumed")
 
 
-def test_weight_decay_makes_kernels_smaller_and_leaves_the_rest(tmp_path: Path) -> None:
-    step = {"epochs": 1, "optimizer": "adamw", "averaging": 0.0}
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_weight_decay_makes_kernels_smaller_and_leaves_the_rest(tmp_path: Path, optimizer: str) -> None:
+    step = {"epochs": 1, "optimizer": optimizer, "averaging": 0.0}
     one_batch = TrainingData(lambda epoch, *_: data().batches(epoch, STEPS - 1), 1, images(50))
     run(tmp_path, to="plain", using=one_batch, **step)
     run(tmp_path, to="decayed", using=one_batch, weight_decay=0.5, **step)
