@@ -217,15 +217,17 @@ def test_listeners_hear_of_every_epoch_once_and_of_the_end(tmp_path: Path) -> No
     assert (resumed.before, resumed.epochs, resumed.saved) == ([1, 2], [3, 4], tmp_path / "model")
 
 
-def test_a_step_that_xla_compiles_learns_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_step_that_xla_compiles_learns_the_same(tmp_path: Path, optimizer: str) -> None:
     def batches(
         epoch: int, skip: int, share: Share = WHOLE
     ) -> Iterator[tf.Tensor]:  # XLA draws other noise: so none here
         yield from (tf.cast(batch, tf.float32) + 0.5 for batch in data().batches(epoch, skip, share))
 
     using = TrainingData(batches, STEPS, images(50))  # type: ignore[arg-type]
-    graph = run(tmp_path, to="graph", using=using, epochs=1)
-    xla = run(tmp_path, to="xla", using=using, epochs=1, compute=Compute("float32", "xla"))
+    shared = {"using": using, "epochs": 1, "optimizer": optimizer}
+    graph = run(tmp_path, to="graph", **shared)  # type: ignore[arg-type]
+    xla = run(tmp_path, to="xla", compute=Compute("float32", "xla"), **shared)  # type: ignore[arg-type]
     assert xla.holdout == pytest.approx(graph.holdout, rel=1e-4)
 
 

@@ -62,6 +62,13 @@ def test_a_kernel_goes_as_far_in_every_direction() -> None:
             np.testing.assert_allclose(distances, 1, atol=0.35)
 
 
+def test_a_kernel_goes_on_when_its_gradient_vanishes() -> None:
+    (gradient,) = gradients(1)
+    one, two = (stepped(Muon(FlatWeights(variables())), [gradient, 0 * gradient][:steps]) for steps in (1, 2))
+    for first, both in zip(one[:4], two[:4], strict=True):
+        np.testing.assert_allclose(both, 2 * first, rtol=1e-3, atol=1e-6)
+
+
 def test_all_but_kernels_go_as_with_adam() -> None:
     muon = stepped(Muon(FlatWeights(variables())), gradients(3))
     adam = stepped(tf_keras.optimizers.Adam(), gradients(3))
