@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -203,9 +204,9 @@ def test_weight_decay_makes_kernels_smaller_and_leaves_the_rest(tmp_path: Path, 
 
 
 def test_noise_that_a_network_shapes_gives_a_tighter_bound(tmp_path: Path) -> None:
-    shared = {"using": coarse(), "epochs": 16, "learning_rate": 0.01}
-    uniform = run(tmp_path, to="uniform", **shared)  # type: ignore[arg-type]
-    shaped = run(tmp_path, to="shaped", flow=model(noise_channels=8), **shared)  # type: ignore[arg-type]
+    shared: dict[str, Any] = {"using": coarse(), "epochs": 16, "learning_rate": 0.01}
+    uniform = run(tmp_path, to="uniform", **shared)
+    shaped = run(tmp_path, to="shaped", flow=model(noise_channels=8), **shared)
     assert shaped.holdout < uniform.holdout - 0.02
 
 
@@ -225,9 +226,9 @@ def test_a_step_that_xla_compiles_learns_the_same(tmp_path: Path, optimizer: str
         yield from (tf.cast(batch, tf.float32) + 0.5 for batch in data().batches(epoch, skip, share))
 
     using = TrainingData(batches, STEPS, images(50))  # type: ignore[arg-type]
-    shared = {"using": using, "epochs": 1, "optimizer": optimizer}
-    graph = run(tmp_path, to="graph", **shared)  # type: ignore[arg-type]
-    xla = run(tmp_path, to="xla", compute=Compute("float32", "xla"), **shared)  # type: ignore[arg-type]
+    shared: dict[str, Any] = {"using": using, "epochs": 1, "optimizer": optimizer}
+    graph = run(tmp_path, to="graph", **shared)
+    xla = run(tmp_path, to="xla", compute=Compute("float32", "xla"), **shared)
     assert xla.holdout == pytest.approx(graph.holdout, rel=1e-4)
 
 
