@@ -1,7 +1,7 @@
 """How well each score tells outliers, and whether the p-values keep what they promise.
 
     python -m benchmarks.outliers pairs --data FOLDER [--minutes 20] [--models FOLDER] [--pairs cats32 mnist …]
-    python -m benchmarks.outliers p-values --data FOLDER [--minutes 20] [--models FOLDER] [--pairs …]
+    python -m benchmarks.outliers p-values --data FOLDER [--minutes 20] [--models FOLDER] [--pairs …] [--splits 20]
 
     python -m benchmarks.outliers pairs --development --minutes 1 --hidden 48 --steps 6
 
@@ -48,7 +48,6 @@ HELD_OUT = 0.1
 SETTINGS = TrainSettings(optimizer="muon", learning_rate=0.006, weight_decay=0.5, batch_size=32)
 SCORED_AT_ONCE = 256
 LEVELS = (0.01, 0.05, 0.1)
-SPLITS = 20
 
 
 def main() -> None:
@@ -58,6 +57,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--development", action="store_true")
     parser.add_argument("--pairs", nargs="+", choices=list(PAIRS), default=list(PAIRS), metavar="PAIR")
+    parser.add_argument("--splits", type=int, default=20, help="of fresh inliers, to count false alarms in")
     add_training(parser, minutes=20.0)
     wanted = parser.parse_args()
     use_streams()
@@ -72,7 +72,7 @@ def main() -> None:
             if wanted.task == "pairs":
                 tables.append(detection(name, model, pair, held_out))
             else:
-                false_positives(name, model, pair)
+                false_positives(name, model, pair, splits=wanted.splits)
     if tables:
         _print_means(pd.concat(tables))
 
@@ -148,7 +148,7 @@ def detection(name: str, model: FlowModel, pair: Pair, held_out: tuple[Images, I
     return table
 
 
-def false_positives(name: str, model: FlowModel, pair: Pair) -> None:
+def false_positives(name: str, model: FlowModel, pair: Pair, *, splits: int) -> None:
     """Over random thirds of fresh inliers: fit, calibrate, test.
 
     Of m tests against n calibrating images, the false alarms at α are beta-binomial, with ``a = ⌊α (n + 1)⌋`` and
@@ -158,8 +158,8 @@ def false_positives(name: str, model: FlowModel, pair: Pair) -> None:
     other = statistics(model, next(iter(pair.outliers.values())))
     rates: dict[float, list[float]] = {level: [] for level in LEVELS}
     inside, discoveries = dict.fromkeys(LEVELS, 0), {level: [] for level in LEVELS}
-    for split in range(SPLITS):
-        fit, calibrate, test = np.array_split(np.random.default_rng(split).permutation(len(pair.inliers)), 3)
+    for seed in range(splits):
+        fit, calibrate, test = np.array_split(np.random.default_rng(seed).permutation(len(pair.inliers)), 3)
         fitted = OutlierScore.fit(_at(inliers, fit), _at(inliers, calibrate), noise_seed=0)
         p = fitted.p_values(_at(inliers, test))
         mixed = np.concatenate([p, fitted.p_values(other)[: len(test) // 9]])  # a tenth of the batch
@@ -171,11 +171,11 @@ def false_positives(name: str, model: FlowModel, pair: Pair) -> None:
             found = benjamini_hochberg(mixed, level=level)
             discoveries[level].append((found[: len(p)].sum() / max(found.sum(), 1), found[len(p) :].mean()))
     smallest = 1 / (len(calibrate) + 1)
-    print(f"\n{name}: {SPLITS} splits of {len(pair.inliers)} fresh inliers; smallest p-value {smallest:.4f}")
+    print(f"\n{name}: {splits} splits of {len(pair.inliers)} fresh inliers; smallest p-value {smallest:.4f}")
     print("  level   false alarms   splits inside the 95 % band   false discoveries   outliers found")
     for level in LEVELS:
         false, power = np.mean(discoveries[level], axis=0)
-        print(f"  {level:<7} {np.mean(rates[level]):12.4f} {inside[level]:21d}/{SPLITS} {false:25.4f} {power:16.3f}")
+        print(f"  {level:<7} {np.mean(rates[level]):12.4f} {inside[level]:21d}/{splits} {false:25.4f} {power:16.3f}")
 
 
 def statistics(model: FlowModel, images: Images) -> Statistics:
