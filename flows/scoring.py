@@ -35,12 +35,12 @@ def show_most_outlying(path: Path, number: int, output: str) -> None:
 
 
 @task(name="store", task_run_name="store", **PATIENTLY)
-def store(path: Path, uri: str) -> None:
+def store(path: Path, uri: str, *, requester_pays: bool) -> None:
     """Put the table into a bucket."""
     from flow_models.data.s3 import S3Source
 
     folder, _, name = uri.rpartition("/")
-    S3Source(folder).replace(name, path)
+    S3Source(folder, requester_pays=requester_pays).replace(name, path)
 
 
 @flow(name="scoring", flow_run_name=partial(stamped, "scoring", "source"))
@@ -59,17 +59,18 @@ def scoring(
         output: The parquet file, on the worker's machine or s3://…; empty: reports/scores/ and the run's id.
         shown: How many of the most outlying images to show.
     """
-    bounds = load_settings(PROJECT / "params.yaml").drift
+    settings = load_settings(PROJECT / "params.yaml")
+    bounds, pays = settings.drift, settings.data.s3.requester_pays
     own = f"reports/scores/{runtime.flow_run.id}.parquet"
     output = output or own
     in_bucket = output.startswith("s3://")
     path = PROJECT / (own if in_bucket else output)
     path.parent.mkdir(parents=True, exist_ok=True)
-    alpha = ("--alpha", str(bounds.promised_alarms))
-    scored = command("score", "score", source, "--model", model, "--output", str(path), *alpha)
+    options = ("--alpha", str(bounds.promised_alarms), *(["--requester-pays"] if pays else []))
+    scored = command("score", "score", source, "--model", model, "--output", str(path), *options)
     show_most_outlying(path, shown, output)
     if in_bucket:
-        store(path, output)
+        store(path, output, requester_pays=pays)
     if model.endswith("@champion") and scored["alarms_p_value"] <= bounds.level:
         tell_of_decay(source, model, scored)
     found = f"{scored['outliers']} outliers among {scored['images']} images, {scored['unreadable']} unreadable"

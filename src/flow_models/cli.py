@@ -207,12 +207,15 @@ def score(
     alpha: Annotated[
         float | None, typer.Option("--alpha", help="Of alarms and false discoveries; default: 0.05.")
     ] = None,
+    requester_pays: Annotated[
+        bool, typer.Option("--requester-pays", help="Accept that S3 bills the requests to you.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Score images: how outlying each is, its p-value, and which are outliers by Benjamini-Hochberg."""
     if alpha is not None and not 0 < alpha < 1:
         raise FlowModelsError(f"--alpha {alpha}: not between 0 and 1")
-    show(_commands().score(model, source, output, alpha=alpha), as_json=as_json)
+    show(_commands().score(model, source, output, alpha=alpha, requester_pays=requester_pays), as_json=as_json)
 
 
 @app.command()

@@ -129,13 +129,14 @@ def interpolate(uri: str | Path, start: Path, end: Path, folder: Path, *, steps:
     return write_interpolation(_flow_model(uri), (start, end), folder, steps=steps, linear=linear)
 
 
-def score(uri: str | Path, source: str, output: Path, *, alpha: float | None) -> Scored:
+def score(uri: str | Path, source: str, output: Path, *, alpha: float | None, requester_pays: bool) -> Scored:
     """Score the images of a folder or an address; see ``applications.image_scoring``.
 
     Raises:
         FlowModelsError: if there is no such model or source, or the model is not one of images.
     """
     from flow_models.applications.image_scoring import write_scores
+    from flow_models.data.sources import open_source
     from flow_models.evaluation.outlier_score import OutlierScore
     from flow_models.model import FlowModel
     from flow_models.registry.load import resolve
@@ -144,9 +145,9 @@ def score(uri: str | Path, source: str, output: Path, *, alpha: float | None) ->
     model = FlowModel.load(folder)
     if len(model.event_shape) == 1:
         raise FlowModelsError(f"{uri}: a model of vectors; outlier scores are of images")
-    return write_scores(
-        model, OutlierScore.load(folder), source, output, alpha=EvaluateSettings().alpha if alpha is None else alpha
-    )
+    level = EvaluateSettings().alpha if alpha is None else alpha
+    images = open_source(source, requester_pays=requester_pays)
+    return write_scores(model, OutlierScore.load(folder), images, output, alpha=level)
 
 
 def posterior(uri: str | Path, observations: Path, output: Path, *, number: int, seed: int) -> dict[str, Any]:

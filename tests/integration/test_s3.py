@@ -235,7 +235,7 @@ def test_images_in_a_bucket_are_scored_as_those_in_a_folder(s3: S3Server, tmp_pa
     s3.upload(tmp_path / "data", "images", "some/where/")
     tables = []
     for uri in (str(tmp_path / "data"), "s3://images/some/where"):
-        done = write_scores(model, score, uri, tmp_path / "scores.parquet", alpha=0.1)
+        done = write_scores(model, score, open_source(uri), tmp_path / "scores.parquet", alpha=0.1)
         assert (done.images, done.unreadable) == (36, 1)
         tables.append(pd.read_parquet(tmp_path / "scores.parquet"))
     pd.testing.assert_frame_equal(*tables)

@@ -20,7 +20,7 @@ from flow_models.data.errors import UnreadableError
 from flow_models.data.images import decode, pillow_silenced
 from flow_models.data.manifest import passed_over
 from flow_models.data.parallel import ordered_map
-from flow_models.data.sources import Source, open_source
+from flow_models.data.sources import Source
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.conformal import benjamini_hochberg, p_values
 from flow_models.evaluation.drift import decay
@@ -80,7 +80,7 @@ class Scored:
     reasons: list[str]
 
 
-def write_scores(model: FlowModel, score: OutlierScore, uri: str, output: Path, *, alpha: float) -> Scored:
+def write_scores(model: FlowModel, score: OutlierScore, source: Source, output: Path, *, alpha: float) -> Scored:
     """Score every file of a source into a parquet table, columns as in ``SCHEMA``, sorted by key.
 
     The table replaces ``output`` when it is whole. Hidden files are passed over; a file that is no image becomes a
@@ -89,7 +89,7 @@ def write_scores(model: FlowModel, score: OutlierScore, uri: str, output: Path, 
     Args:
         model: trained on images.
         score: that was fitted to it.
-        uri: a folder, or ``s3://bucket/prefix``; its files at any depth.
+        source: of the images, at any depth.
         output: ``.parquet``.
         alpha: level of the alarms and of Benjamini-Hochberg.
 
@@ -98,7 +98,6 @@ def write_scores(model: FlowModel, score: OutlierScore, uri: str, output: Path, 
     """
     if output.suffix != ".parquet":
         raise FlowModelsError(f"{output}: the output is .parquet")
-    source = open_source(uri)
     keys = sorted(entry.key for entry in source.list() if not (entry.key.endswith("/") or passed_over(entry.key)))
     if not keys:
         raise FlowModelsError(f"{source.uri}: no files here; name the folder of the images")

@@ -8,20 +8,23 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from flow_models import cli
 from flow_models.applications import image_scoring
 from flow_models.applications.image_scores import score_images
 from flow_models.applications.image_scoring import SCHEMA, Scored, write_scores
+from flow_models.data.sources import Source, open_source
 from flow_models.errors import FlowModelsError
 from flow_models.evaluation.conformal import benjamini_hochberg
 from flow_models.evaluation.drift import decay
 from flow_models.evaluation.outlier_score import OutlierScore
+from flow_models.model import FlowModel
 from flow_models.settings import Settings
 
 
 def scored(
     model: Any, score: OutlierScore, source: str = "data/val", alpha: float = 0.3
 ) -> tuple[Scored, pd.DataFrame]:
-    summary = write_scores(model, score, source, Path("out/scores.parquet"), alpha=0.3)
+    summary = write_scores(model, score, open_source(source), Path("out/scores.parquet"), alpha=0.3)
     assert pq.read_schema("out/scores.parquet").equals(SCHEMA)
     assert [path.name for path in Path("out").iterdir()] == ["scores.parquet"]
     return summary, pd.read_parquet("out/scores.parquet")
@@ -83,9 +86,26 @@ def test_what_was_there_stays_when_scoring_fails(model: Any, score: OutlierScore
     assert Path("out/scores.parquet").read_bytes() == before
 
 
+@pytest.mark.parametrize("agreed", [False, True])
+def test_who_scores_a_bucket_pays_for_it_only_if_told_to(
+    model: Any, score: OutlierScore, monkeypatch: pytest.MonkeyPatch, *, agreed: bool
+) -> None:
+    score.save(Path())
+    monkeypatch.setattr(FlowModel, "load", lambda _: model)
+    asked: list[bool] = []
+
+    def opened(uri: str, *, requester_pays: bool) -> Source:
+        asked.append(requester_pays)
+        return open_source(uri)
+
+    monkeypatch.setattr("flow_models.data.sources.open_source", opened)
+    cli.score("data/val", ".", Path("scores.parquet"), requester_pays=agreed)
+    assert asked == [agreed]
+
+
 def test_an_empty_source_and_another_kind_of_output_are_refused(model: Any, score: OutlierScore) -> None:
     Path("empty").mkdir()
     with pytest.raises(FlowModelsError, match="empty: no files here"):
         scored(model, score, "empty")
     with pytest.raises(FlowModelsError, match=r"scores.csv: the output is .parquet"):
-        write_scores(model, score, "data/val", Path("scores.csv"), alpha=0.1)
+        write_scores(model, score, open_source("data/val"), Path("scores.csv"), alpha=0.1)
