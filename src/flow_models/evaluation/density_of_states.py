@@ -104,5 +104,9 @@ class DensityOfStates:
 
 def deviation(statistics: Array) -> Array:
     """That of each statistic of ``(m, ...)``; what never varied is taken to vary by a millionth of its size."""
-    least = np.maximum(_FLOOR * np.abs(statistics).max(axis=0), np.finfo(np.float32).tiny)
-    return np.asarray(np.maximum(statistics.std(axis=0), least))
+    return np.asarray(np.maximum(statistics.std(axis=0), least_deviation(statistics)))
+
+
+def least_deviation(statistics: Array) -> Array:
+    """What each statistic of ``(m, ...)`` is taken to vary by at least."""
+    return np.asarray(np.maximum(_FLOOR * np.abs(statistics).max(axis=0), np.finfo(np.float32).tiny))

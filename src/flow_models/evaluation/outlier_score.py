@@ -37,7 +37,7 @@ CODEC = "png"
 STATES = "density_of_states"
 _TAIL = "tail_of_"
 DESCRIPTION, ARRAYS = "outlier_score.json", "outlier_score.npz"
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, kw_only=True)

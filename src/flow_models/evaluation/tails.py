@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_expit, logsumexp
+from scipy.stats import iqr
 
-from flow_models.evaluation.density_of_states import LOT, deviation
+from flow_models.evaluation.density_of_states import LOT, deviation, least_deviation
 
 Array = NDArray[np.float64]
 
@@ -18,15 +19,17 @@ class UpperTail:
     """The probability that an inlier has a statistic of t or more, by a kernel density of inliers.
 
     ``-log P(T ≥ t) = -log 1/m Σ_i 1 / (1 + exp((t - y_i) / s))``: logistic kernels whose deviation ``π s / √3`` is
-    Scott's bandwidth, ``σ m^(-1/5)``. Beyond all inliers it goes on to grow, by the distance from them, where their
-    share would be 0 and tell no more.
+    Scott's bandwidth, ``σ m^(-1/5)``. σ is the deviation of all inliers, or the one that their middle half tells of, if
+    that varies and is less: one odd inlier does not smooth the tail of the others away. Beyond all inliers the surprise
+    goes on to grow, by the distance from them, where their share would be 0 and tell no more.
 
     Attributes:
         points: y, the statistic of inliers, ``(m,)``.
 
     References:
         Azzalini 1981, "A note on the estimation of a distribution function and quantiles by a kernel method", eq. 1.2;
-        Scott 1992, "Multivariate density estimation", eq. 6.42.
+        Scott 1992, "Multivariate density estimation", eq. 6.42; Silverman 1986, "Density estimation for statistics and
+        data analysis", eq. 3.30.
     """
 
     points: Array
@@ -51,7 +54,9 @@ class UpperTail:
     @property
     def scale(self) -> float:
         """s, in the unit of the points."""
-        return float(deviation(self.points)) * len(self.points) ** -0.2 * np.sqrt(3) / np.pi
+        of_all, of_the_middle = deviation(self.points), iqr(self.points, scale="normal")
+        sigma = min(of_all, of_the_middle) if of_the_middle > least_deviation(self.points) else of_all
+        return float(sigma * len(self.points) ** -0.2 * np.sqrt(3) / np.pi)
 
     def surprise(self, statistic: ArrayLike) -> Array:
         """``-log P(T ≥ t)``, nats, of ``(n,)``: from 0 up; infinite where the statistic is infinite or NaN."""
