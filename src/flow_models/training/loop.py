@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from flow_models.data.atomic import complete_file
-from flow_models.data.lanes import WHOLE, Share
+from flow_models.data.lanes import Share
 from flow_models.errors import FlowModelsError, InterruptedTrainingError
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
+from flow_models.training.bar import Bar
 from flow_models.training.checkpoints import Checkpoints
+from flow_models.training.examples import TrainingData
 from flow_models.training.interruption import Interruption
-from flow_models.training.listeners import Listener, Row
+from flow_models.training.listeners import Listener
 from flow_models.training.precision import Compute
+from flow_models.training.progress import Outcome, Progress, write_history
 from flow_models.training.schedule import learning_rate
 from flow_models.training.step import Batch, Stepper
 from flow_models.training.strategy import Replicas
@@ -34,74 +34,6 @@ logger = logging.getLogger(__name__)
 PATIENCE_WITH_NONFINITE = 10
 EVALUATION_BATCH = 256
 PLAIN = Compute("float32", "graph")
-UNITS = {
-    "bits_per_dim": "bits/dim",
-    "nats": "nats",
-    "loss": "loss",
-}
-
-
-class Batches(Protocol):
-    """A pure function of its arguments."""
-
-    def __call__(self, epoch: int, skip: int, share: Share = WHOLE, /) -> Iterable[Batch]:
-        """The batches of an epoch after the first ``skip``, or a worker's share of each of them."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a model learns from.
-
-    Attributes:
-        batches: ``[batch, *event_shape]``, uint8 or float32; for a conditional model the pair
-            of these and the context ``[batch, context_width]``.
-        steps_per_epoch: how many there are.
-        holdout: ``[n, *event_shape]``, or its pair with the context, never trained on; decides which weights are kept
-            and when to stop.
-        first: what the layers that normalise take their scales from, like a batch; None: the first batch.
-    """
-
-    batches: Batches
-    steps_per_epoch: int
-    holdout: np.ndarray | tuple[np.ndarray, np.ndarray]
-    first: np.ndarray | tuple[np.ndarray, np.ndarray] | None = None
-
-
-@dataclass
-class Progress:
-    """How far a run is; what a checkpoint holds beside the tensors.
-
-    Attributes:
-        step: how many there were, left-out ones included.
-        seconds: that they took.
-        best: held-out loss, and ``best_epoch``, from 0, when it was.
-        skipped: steps that were left out, for they were not finite.
-        taken: the other steps of the epoch that is not over, and the sums of their ``losses`` and gradients' ``norms``.
-        history: a row for each epoch that is over.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    best: float = math.inf
-    best_epoch: int = -1
-    skipped: int = 0
-    taken: int = 0
-    losses: float = 0.0
-    norms: float = 0.0
-    history: list[Row] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended; the likelihood is in bits per dimension for images, in nats for vectors."""
-
-    reason: str
-    steps: int
-    epochs: int
-    seconds: float
-    holdout: float
-    unit: str
-    skipped_steps: int
 
 
 def train(
@@ -191,7 +123,7 @@ class _Run:
         try:
             for listener in self._listeners:
                 listener.on_start(self._progress.history)
-            with self._interruption, self._bar() as bar:
+            with self._interruption, closing(self._bar()) as bar:
                 reason = self._epochs(bar)
             if not math.isfinite(self._progress.best):
                 raise FlowModelsError(
@@ -226,7 +158,18 @@ class _Run:
         self._agree()
         logger.info("resumed at step %d of %d", self._progress.step, self._total)
 
-    def _epochs(self, bar: tqdm[Any]) -> str:
+    def _bar(self) -> Bar:
+        settings = self._settings
+        return Bar(
+            self._title,
+            unit=self._stepper.unit,
+            batch_size=settings.batch_size,
+            steps=self._total,
+            done=self._progress.step,
+            minutes=settings.minutes,
+        )
+
+    def _epochs(self, bar: Bar) -> str:
         """Train until a limit is met, and say which."""
         per_epoch = self._data.steps_per_epoch
         while True:
@@ -238,7 +181,7 @@ class _Run:
             first, started = self._progress.step, time.monotonic()
             for batches in _several(self._data.batches(epoch, done, self._share), self._stepper.together):
                 self._steps(batches)
-                self._advance(bar, len(batches))
+                bar.advance(len(batches), seconds=self._seconds)
                 if self._fraction(self._progress.step) >= 1:
                     break
             examples = (self._progress.step - first) * self._settings.batch_size
@@ -248,27 +191,6 @@ class _Run:
             if self._settings.minutes is not None and self._seconds >= 60 * self._settings.minutes:
                 return f"{_duration(self._settings.minutes)} are over"
 
-    def _bar(self) -> tqdm[Any]:
-        """A bar over examples, whose rate and time to go are those of the run."""
-        size = self._settings.batch_size
-        return tqdm(
-            total=self._total * size,
-            initial=self._progress.step * size,
-            unit=" vectors" if self._stepper.unit == "nats" else " img",
-            unit_scale=True,
-            desc=self._title,
-            disable=None,
-            smoothing=0.1,
-        )
-
-    def _advance(self, bar: tqdm[Any], steps: int) -> None:
-        bar.update(steps * self._settings.batch_size)
-        rate = bar.format_dict["rate"]
-        if self._settings.minutes is not None and rate:
-            # The time may be over before the epochs are.
-            left = max(60 * self._settings.minutes - self._seconds, 0.0)
-            bar.total = min(self._total * self._settings.batch_size, bar.n + int(rate * left))
-
     def _steps(self, batches: Sequence[Batch]) -> None:
         progress = self._progress
         rates = [
@@ -277,7 +199,6 @@ class _Run:
         ]
         for loss, norm in zip(*self._stepper.steps(batches, progress.step, rates), strict=True):
             self._count(float(loss), float(norm))
-            progress.step += 1
         self._agree()
         self._save_when_due()
 
@@ -290,46 +211,37 @@ class _Run:
     def _count(self, loss: float, norm: float) -> None:
         if math.isfinite(norm):
             self._nonfinite_in_a_row = 0
-            self._progress.taken += 1
-            self._progress.losses += loss
-            self._progress.norms += norm
+            self._progress.take(loss, norm)
             return
+        step = self._progress.step
         self._nonfinite_in_a_row += 1
-        self._progress.skipped += 1
-        logger.warning("step %d: the loss or its gradient is not finite; the step is left out", self._progress.step)
+        self._progress.leave_out()
+        logger.warning("step %d: the loss or its gradient is not finite; the step is left out", step)
         if self._nonfinite_in_a_row >= PATIENCE_WITH_NONFINITE:
             raise FlowModelsError(
-                f"training diverged at step {self._progress.step}: "
+                f"training diverged at step {step}: "
                 f"{self._nonfinite_in_a_row} steps in a row were not finite; "
                 "lower train.learning_rate or train.clip_norm"
             )
 
-    def _close_epoch(self, epoch: int, rate: float, bar: tqdm[Any]) -> None:
+    def _close_epoch(self, epoch: int, rate: float, bar: Bar) -> None:
         """Measure the average on the held-out data, remember it if it is the best, and tell of the epoch."""
-        progress, unit = self._progress, self._stepper.unit
+        progress = self._progress
         holdout = self._holdout()
         self._agree()
         if holdout < progress.best:
             progress.best, progress.best_epoch = holdout, epoch
             self._stepper.best.assign(self._stepper.average)
-        row = {
-            "epoch": epoch + 1,
-            "step": progress.step,
-            "seconds": round(self._seconds, 1),
-            f"train_{unit}": progress.losses / progress.taken if progress.taken else math.nan,
-            f"holdout_{unit}": holdout,
-            "learning_rate": float(self._stepper.optimizer.learning_rate),
-            "gradient_norm": progress.norms / progress.taken if progress.taken else math.nan,
-            "examples_per_second": round(rate, 1),
-            "skipped_steps": progress.skipped,
-        }
-        progress.history.append(row)
-        progress.taken, progress.losses, progress.norms = 0, 0.0, 0.0
+        row = progress.close_epoch(
+            holdout,
+            unit=self._stepper.unit,
+            seconds=self._seconds,
+            learning_rate=float(self._stepper.optimizer.learning_rate),
+            examples_per_second=rate,
+        )
         for listener in self._listeners:
             listener.on_epoch(row)
-        bar.set_postfix({"epoch": epoch + 1, UNITS[unit]: f"{holdout:.3f}", "best": f"{progress.best:.3f}"})
-        if bar.disable:
-            logger.info("epoch %d: %.3f %s held out, %.0f examples/s", epoch + 1, holdout, UNITS[unit], rate)
+        bar.close_epoch(epoch + 1, holdout=holdout, best=progress.best, examples_per_second=rate)
 
     def _holdout(self) -> float:
         """The mean loss of the average on the held-out data, of which each worker takes its share."""
@@ -381,14 +293,6 @@ def _several(batches: Iterable[Batch], number: int) -> Iterator[list[Batch]]:
     """So many at a time, and at the end what is left."""
     left = iter(batches)
     return iter(lambda: list(islice(left, number)), [])
-
-
-def write_history(path: Path, history: list[Row]) -> None:
-    """Write one row an epoch as CSV."""
-    with complete_file(path) as unfinished, unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
 
 
 def _duration(minutes: float) -> str:

@@ -160,7 +160,7 @@ def test_time_is_bounded_and_the_ending_says_so(table):
 def test_the_bar_says_which_flow_is_trained(table, monkeypatch):
     shown = []
     monkeypatch.setattr(
-        "flow_models.training.loop.tqdm", lambda **chosen: shown.append(chosen["desc"]) or tqdm(**chosen)
+        "flow_models.training.bar.tqdm", lambda **chosen: shown.append(chosen["desc"]) or tqdm(**chosen)
     )
     fm.FlowDensity(**TINY | {"n_estimators": 2, "max_iter": 2}).fit(table)
     assert shown == ["flow 1 of 2", "flow 2 of 2"]
