@@ -57,7 +57,7 @@ def _of_peer(wanted: argparse.Namespace, images: Path, pair: Pair) -> str:
         "levels": levels_of(pair.train.shape[1]),
         "steps": wanted.steps,
         "hidden": wanted.hidden,
-        "flip": pair.augmentation.flip,
+        "flip": wanted.flip,
         "clip_norm": SETTINGS.clip_norm,
         "seconds": 60 * wanted.minutes,
         "trial_seconds": wanted.trial_seconds,

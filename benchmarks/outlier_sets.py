@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,29 +11,26 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from flow_models.data.images import decode
-from flow_models.settings import AugmentationSettings
 
 Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """What is learned and how it is varied, fresh inliers, and outliers by name, ``(n, height, width, channels)``."""
+    """What is learned, fresh inliers, and outliers by name, ``(n, height, width, channels)``."""
 
     train: Images
     inliers: Images
     outliers: dict[str, Images]
-    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
 
 
 def cats(data: Path, side: int, *, limit: int, scored: int) -> Pair:
-    """Cat faces, which have no left and right, against beach balls."""
+    """Cat faces against beach balls."""
     folder = data / "animal-faces"
     return Pair(
         train=_folder(folder / "train/cat", side, limit),
         inliers=_folder(folder / "val/cat", side, scored),
         outliers={"beach balls": _folder(folder / "val/beachball", side, scored)},
-        augmentation=AugmentationSettings(flip=True),
     )
 
 

@@ -38,7 +38,7 @@ from flow_models.evaluation.conformal import benjamini_hochberg
 from flow_models.evaluation.likelihood import bits_per_dim
 from flow_models.evaluation.outlier_score import DEFAULT, SCORES, OutlierScore
 from flow_models.model import FlowModel
-from flow_models.settings import TrainSettings
+from flow_models.settings import AugmentationSettings, TrainSettings
 from flow_models.streams import use_streams
 from flow_models.training.precision import choose_compute
 
@@ -82,6 +82,7 @@ def add_training(parser: argparse.ArgumentParser, *, minutes: float) -> None:
     parser.add_argument("--models", type=Path, help="keep the trained models here, and use those that are there")
     parser.add_argument("--minutes", type=float, default=minutes)
     parser.add_argument("--train", type=yaml.safe_load, default={}, help="other settings, as YAML: {batch_size: 64}")
+    parser.add_argument("--flip", action="store_true", help="learn images mirrored or not, which are one then")
     parser.add_argument("--images", type=int, default=10**6, help="to train on, at most")
     parser.add_argument("--scored", type=int, default=2000, help="of each set, at most")
     parser.add_argument("--hidden", type=int, default=128)
@@ -101,13 +102,13 @@ def trained(pair: Pair, folder: Path, wanted: argparse.Namespace) -> tuple[FlowM
         options |= {"hidden_channels": wanted.hidden, "noise_channels": wanted.noise}
         model = FlowModel("glow", options, compute_dtype=compute.dtype)
         size = settings.batch_size
-        per_epoch = len(rest) // size
+        per_epoch, augmentation = len(rest) // size, AugmentationSettings(flip=wanted.flip)
 
         def batches(epoch: int, skip: int, share: Share = WHOLE) -> Iterator[tf.Tensor]:
             own = np.random.default_rng([1, epoch]).permutation(len(rest))[: per_epoch * size].reshape(-1, size)
             for step in range(skip, per_epoch):
                 batch = tf.constant(rest[own[step, share.rows(size)]])
-                yield augment(batch, pair.augmentation, seed=tf.constant([epoch, step]))
+                yield augment(batch, augmentation, seed=tf.constant([epoch, step]))
 
         data = training.TrainingData(batches, per_epoch, fitting)
         outcome = training.train(model, data, settings, seed=0, folder=folder, checkpoints=checkpoints, compute=compute)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -51,7 +52,7 @@ class UpperTail:
             raise ValueError(f"statistic[{int(np.argmin(np.isfinite(points)))}] is not finite")
         return cls(points)
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """s, in the unit of the points."""
         of_all, of_the_middle = deviation(self.points), iqr(self.points, scale="normal")

@@ -21,9 +21,7 @@ from flow_models.model import FlowModel
 from flow_models.settings import Settings
 
 
-def scored(
-    model: Any, score: OutlierScore, source: str = "data/val", alpha: float = 0.3
-) -> tuple[Scored, pd.DataFrame]:
+def scored(model: Any, score: OutlierScore, source: str = "data/val") -> tuple[Scored, pd.DataFrame]:
     summary = write_scores(model, score, open_source(source), Path("out/scores.parquet"), alpha=0.3)
     assert pq.read_schema("out/scores.parquet").equals(SCHEMA)
     assert [path.name for path in Path("out").iterdir()] == ["scores.parquet"]
