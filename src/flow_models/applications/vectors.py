@@ -95,8 +95,8 @@ class VectorApplication(ABC):
                     arrays(rows(epoch)), batch_size=size, seed=seed, epoch=epoch, skip=skip, share=share
                 ),
                 steps_per_epoch=len(train) // size,
-                holdout=_alone(arrays(holdout)),
-                first=_alone(arrays(_slice(train, slice(0, FIRST)))) if whitened(settings) else None,
+                holdout=training.batch_of(arrays(holdout)),
+                first=training.batch_of(arrays(_slice(train, slice(0, FIRST)))) if whitened(settings) else None,
             ),
             digest=table.digest,
         )
@@ -204,10 +204,6 @@ def _arrays(rows: Rows, columns: Columns, settings: Settings) -> tuple[NDArray[n
         return (rows.x,)
     parts = settings.partition.conditioning == "parts"
     return (np.hstack([rows.x, rows.noise]) if parts else rows.x), rows.y
-
-
-def _alone(arrays: tuple[NDArray[np.float32], ...]) -> Any:
-    return arrays if len(arrays) > 1 else arrays[0]
 
 
 def _slice(rows: Rows, which: slice) -> Rows:

@@ -18,8 +18,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from flow_models.data.atomic import complete_folder
 from flow_models.data.digests import file_sha256
 from flow_models.errors import FlowModelsError
-from flow_models.estimators.fitting import Fitted, Recipe
+from flow_models.estimators.fitting import Fitted
 from flow_models.estimators.members import Member
+from flow_models.estimators.recipe import Recipe
 from flow_models.estimators.rows import read_column, read_parquet
 from flow_models.estimators.support import Support
 from flow_models.estimators.units import Units

@@ -16,8 +16,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from flow_models.estimators.base import FlowEstimator, varying, weighty
-from flow_models.estimators.fitting import Fitted, Recipe, effective_rows, fit
+from flow_models.estimators.batches import effective_rows
+from flow_models.estimators.fitting import Fitted, fit
 from flow_models.estimators.members import ensemble_sample
+from flow_models.estimators.recipe import Recipe
 from flow_models.estimators.rows import by_parts
 from flow_models.estimators.units import Units
 

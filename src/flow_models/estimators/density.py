@@ -13,7 +13,8 @@ from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from flow_models.estimators.base import FlowEstimator, varying, weighty
-from flow_models.estimators.fitting import Fitted, draw_by_weight, effective_rows, fit
+from flow_models.estimators.batches import draw_by_weight, effective_rows
+from flow_models.estimators.fitting import Fitted, fit
 from flow_models.estimators.members import Density, ensemble_log_prob, ensemble_sample
 from flow_models.estimators.mixture import Mixture
 from flow_models.estimators.rows import Rows, by_parts

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pyarrow import Schema
     from pyarrow.parquet import ParquetFile
 
+Arrays = tuple[NDArray[np.float32], ...]  # rows as a flow takes them, and their context if it has one
+
 AT_ONCE = 2**15  # the couplings' networks hold some hundreds of numbers for each
 
 

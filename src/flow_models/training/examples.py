@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from flow_models.data.lanes import WHOLE, Share
 from flow_models.training.step import Batch
+
+
+def batch_of(arrays: Sequence[Any]) -> Any:
+    """As a model's loss takes them: rows and their context, or rows alone."""
+    return tuple(arrays) if len(arrays) > 1 else arrays[0]
 
 
 class Batches(Protocol):

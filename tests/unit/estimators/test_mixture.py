@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import flow_models as fm
-from flow_models.estimators.fitting import Recipe
 from flow_models.estimators.mixture import Mixture
+from flow_models.estimators.recipe import Recipe
 from flow_models.estimators.stacking import stacked
 from tests.unit.estimators.tiny import TINY
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import flow_models as fm
-from flow_models.estimators.fitting import draw_by_weight, effective_rows
+from flow_models.estimators.batches import draw_by_weight, effective_rows
 from tests.unit.estimators.tiny import TINY
 
 
