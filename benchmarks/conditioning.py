@@ -1,6 +1,6 @@
 """An inverse problem learned with both conditionings, at equal parameters and equal time: which posterior is better?
 
-    python benchmarks/conditioning.py inverse_kinematics [--minutes 5] [--params params.yaml] [--json]
+    python -m benchmarks.conditioning inverse_kinematics [--minutes 5] [--params params.yaml] [--json]
 
 ``parts`` has the observation as a part y of the latent side, ``context`` as an input of the network. The hidden layers
 of ``parts`` are widened or narrowed until both have as many parameters, within 2 %. Each learns from the same

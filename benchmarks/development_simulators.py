@@ -1,6 +1,6 @@
 """Simulators on which the defaults of ``FlowPosterior`` were chosen; none of them is one of those it is judged by.
 
-    python benchmarks/development_simulators.py [--budgets 1000 10000] [--set weight_decay=0.01 smoothing=0.0]
+    python -m benchmarks.development_simulators [--budgets 1000 10000] [--set weight_decay=0.01 smoothing=0.0]
 
 Shows the mean log-density, in nats, of the parameters of fresh simulations given what was observed of them, and the
 seconds of the fit. ``--set`` changes the recipe of the flows, see ``Recipe``. All priors are uniform.
@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 
 import flow_models as fm
-from flow_models.estimators.fitting import Recipe
+from flow_models.estimators.recipe import Recipe
 
 FRESH = 4_000
 Array = np.ndarray

@@ -1,7 +1,7 @@
 """Tables on which the defaults of ``FlowDensity`` and ``FlowClassifier`` were chosen; none is one they are judged by.
 
-    python benchmarks/development_tables.py density [--rows 500] [--set weight_decay=0.01 steps=3000]
-    python benchmarks/development_tables.py classification
+    python -m benchmarks.development_tables density [--rows 500] [--set weight_decay=0.01 steps=3000]
+    python -m benchmarks.development_tables classification
 
 Shows, of 4,000 fresh rows, the mean log-density in nats, by all and by the flows alone; or the log loss and the
 expected calibration error; and the seconds of the fit. ``--set`` changes the recipe of the flows, see ``Recipe``.
@@ -13,7 +13,6 @@ import argparse
 from collections.abc import Iterator
 
 import numpy as np
-from development_simulators import FRESH, SIMULATORS, Array, changed, chosen, timed
 from sklearn.datasets import (
     make_classification,
     make_friedman1,
@@ -25,6 +24,7 @@ from sklearn.datasets import (
 from sklearn.metrics import log_loss
 
 import flow_models as fm
+from benchmarks.development_simulators import FRESH, SIMULATORS, Array, changed, chosen, timed
 from flow_models.estimators.members import ensemble_log_prob
 from flow_models.evaluation.classification import expected_calibration_error
 

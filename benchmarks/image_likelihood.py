@@ -10,17 +10,14 @@ optimizer, rate, weight decay and size of a batch are chosen in trials that the 
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.outlier_sets import PAIRS, Pair
 from benchmarks.outliers import SETTINGS, add_training, levels_of, split, trained
-from benchmarks.workers import environment_of_workers
+from benchmarks.workers import ask_peer
 from flow_models.evaluation.frozen import FrozenSet
 from flow_models.evaluation.likelihood import dequantise
 from flow_models.streams import use_streams
@@ -62,11 +59,7 @@ def _of_peer(wanted: argparse.Namespace, images: Path, pair: Pair) -> str:
         "seconds": 60 * wanted.minutes,
         "trial_seconds": wanted.trial_seconds,
     }
-    command = [wanted.peers, "-W", "ignore", "-m", "benchmarks.peers.normflows_training"]
-    done = subprocess.run(  # noqa: S603 - the interpreter that the user named
-        command, input=json.dumps(case), stdout=subprocess.PIPE, env=environment_of_workers(), text=True, check=True
-    )
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    (result,) = ask_peer(wanted.peers, "normflows_training", case)
     made = f"{result['parameters']:>8} parameters, {result['steps']:>6} steps, {result['settings']:<42}"
     return f"{made} {_with_error(np.asarray(result['bits_per_dim']))} bits/dim"
 

@@ -1,6 +1,6 @@
 """Test log-likelihood on points in the plane: this project's flow beside zuko's NSF and nflows' RQ-NSF, in one run.
 
-    python benchmarks/point_sets.py --peers PYTHON      PYTHON: an interpreter with torch, zuko and nflows
+    python -m benchmarks.point_sets --peers PYTHON      PYTHON: an interpreter with torch, zuko and nflows
 
 Each flow gets the same points to train on, parameters within 5 %, one thread, the same seconds of its process's own
 time (so what else the machine does counts little; compilation is not counted), Adam with warm-up and cosine decay, the
@@ -11,9 +11,7 @@ their own. The test points are fresh, and the same for all: differences between 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import time
 from bisect import bisect_left
@@ -28,6 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.workers import ask_peer
 from flow_models.estimators.members import TOGETHER
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
@@ -35,7 +34,6 @@ from flow_models.simulators.point_sets import POINT_SETS, PointSet
 from flow_models.training.schedule import learning_rate
 from flow_models.training.step import Stepper
 
-PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("zuko", "nflows")
 # What each chooses from. Of 3 and 6 layers, 3 had the best trials but for one flow on one set.
 CHOICE = {"layers": [3, 4], "bins": [8, 16, 32], "rates": [3e-3, 1e-2]}
@@ -102,15 +100,8 @@ def theirs(python: str, case: Case) -> dict[str, Any]:
     """Train another library's flow under its own interpreter."""
     with TemporaryDirectory() as folder:
         output = Path(folder) / "log_prob.npy"
-        done = subprocess.run(  # noqa: S603 - the interpreter that the user named
-            [python, "-W", "ignore", "-m", "benchmarks.peers.point_sets"],
-            input=json.dumps({**case, "output": str(output)}),
-            env={**os.environ, "PYTHONPATH": str(PROJECT), "TORCH_LOGS": "-all"},
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        return {**json.loads(done.stdout.splitlines()[-1]), "log_prob": np.load(output)}
+        (made,) = ask_peer(python, "point_sets", {**case, "output": str(output)})
+        return {**made, "log_prob": np.load(output)}
 
 
 def compare(points: PointSet, case: Case, options: argparse.Namespace) -> None:

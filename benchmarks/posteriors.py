@@ -1,7 +1,7 @@
 """C2ST of amortized posteriors on the open tasks of the simulation-based inference benchmark, beside sbi's NPE.
 
     pip download --no-deps sbibm -d FOLDER      its reference posteriors; nothing of it is run
-    python benchmarks/posteriors.py --references FOLDER [--peers PYTHON]     PYTHON: an interpreter with sbi
+    python -m benchmarks.posteriors --references FOLDER [--peers PYTHON]     PYTHON: an interpreter with sbi
 
 Lueckmann et al. 2021, "Benchmarking simulation-based inference": 10,000 posterior samples at each of ten observations
 against as many of the reference, the median over the observations. ``FlowPosterior`` has its defaults and the prior's
@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import bz2
-import json
 import os
-import subprocess
 import time
 import zipfile
 from collections.abc import Callable
@@ -28,10 +26,10 @@ import numpy as np
 from joblib import Parallel, delayed
 
 import flow_models as fm
+from benchmarks.workers import ask_peer
 from flow_models.data.parallel import cores
 from flow_models.evaluation.two_sample import c2st
 
-PEERS = Path(__file__).parent / "peers/posteriors.py"
 SAMPLES = 10_000
 OBSERVATIONS = range(1, 11)
 BUDGETS = (1_000, 10_000, 100_000)
@@ -113,20 +111,10 @@ def theirs(
     python: str, name: str, theta: Array, x: Array, observations: Array, seed: int
 ) -> tuple[Array, float, float]:
     """The same of sbi's NPE, under its own interpreter."""
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with TemporaryDirectory() as folder:
         case = {"half": TASKS[name].half, "samples": SAMPLES, "seed": seed, "folder": folder}
         np.savez(Path(folder) / "case.npz", theta=theta, x=x, observations=observations)
-        done = subprocess.run(  # noqa: S603 - the interpreter that the user named
-            [python, "-W", "ignore", str(PEERS)],
-            input=json.dumps(case),
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            check=True,
-        )
-        (seconds,) = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        (seconds,) = ask_peer(python, "posteriors", case, quiet=True)
         return np.load(Path(folder) / "samples.npy"), seconds["training"], seconds["sampling"]
 
 

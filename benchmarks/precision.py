@@ -1,6 +1,6 @@
 """Bits per dimension after the same steps in float32 and in bfloat16.
 
-    python benchmarks/precision.py [--data FOLDER --side 32 --channels 3] [--steps 600] [--seeds 4]
+    python -m benchmarks.precision [--data FOLDER --side 32 --channels 3] [--steps 600] [--seeds 4]
 
 Without a folder on the embedded digits, 8x8. Same data, same start, same noise; what differs is the number type inside
 the coupling networks. Evaluation is in float32 for both. Any other rounding leads elsewhere in so many steps, up or

@@ -1,6 +1,6 @@
 """Seconds that a promotion and a rollback take at the registry, beside one request of MLflow's.
 
-    python benchmarks/registry.py [--repeats 10] [--changes 0]
+    python -m benchmarks.registry [--repeats 10] [--changes 0]
 
 Asks the server that MLFLOW_TRACKING_URI names, where it leaves the model ``benchmark-…`` and its history, or else an
 sqlite file in a temporary folder. ``--changes`` gives the model a history of that length first.

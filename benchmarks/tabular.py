@@ -1,8 +1,8 @@
 """The estimators at their defaults beside scikit-learn's own and others, on real tables and points in the plane.
 
-    python benchmarks/tabular.py density           log-likelihood of held-out rows, 5 folds
-    python benchmarks/tabular.py outliers          AUROC of one class of a table as outliers
-    python benchmarks/tabular.py classification    accuracy, log loss, expected calibration error, 5 folds
+    python -m benchmarks.tabular density           log-likelihood of held-out rows, 5 folds
+    python -m benchmarks.tabular outliers          AUROC of one class of a table as outliers
+    python -m benchmarks.tabular classification    accuracy, log loss, expected calibration error, 5 folds
 
 ``--peers PYTHON`` names an interpreter that has zuko and pyod, for two more columns of ``density`` and ``outliers``.
 Where values are tied a density has no bound: for ``density`` such columns get uniform noise as wide as the step between
@@ -12,9 +12,7 @@ their values, the same for all methods. Kernel densities and mixtures get standa
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import time
 import warnings
 from collections import defaultdict
@@ -47,13 +45,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 import flow_models as fm
+from benchmarks.workers import ask_peer
 from flow_models.estimators.units import Units
 from flow_models.evaluation.classification import expected_calibration_error
 from flow_models.simulators.point_sets import POINT_SETS
 
 Array = np.ndarray
 Scores = Callable[[Array, Array], Array]  # rows to fit to, and rows to score
-PEERS = Path(__file__).parent / "peers/tabular.py"
 POINTS = 1_000
 LEVEL = 0.1
 BANDWIDTHS = np.logspace(-2, 1, 20)
@@ -91,16 +89,9 @@ def of_peer(python: str, method: str) -> Scores:
     """The scores of another library under its own interpreter."""
 
     def scores(train: Array, test: Array) -> Array:
-        environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         with TemporaryDirectory() as folder:
             np.savez(Path(folder) / "rows.npz", train=train, test=test)
-            subprocess.run(  # noqa: S603 - the interpreter that the user named
-                [python, "-W", "ignore", str(PEERS)],
-                input=json.dumps({"method": method, "folder": folder}),
-                env=environment,
-                text=True,
-                check=True,
-            )
+            ask_peer(python, "tabular", {"method": method, "folder": folder})
             return np.load(Path(folder) / "scores.npy")
 
     return scores

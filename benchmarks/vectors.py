@@ -1,6 +1,6 @@
 """Training steps a second of coupling flows on vectors: this project and PyTorch's libraries, in one run.
 
-    python benchmarks/vectors.py --peers PYTHON      PYTHON: an interpreter with torch, zuko, nflows and normflows
+    python -m benchmarks.vectors --peers PYTHON      PYTHON: an interpreter with torch, zuko, nflows and normflows
 
 Every library gets the same couplings, networks, bins and batch, one Adam step on the same mean likelihood, and the
 fastest of its modes, eager or compiled where the gradients are right. Each rate is the best of a few stretches, so that
@@ -10,12 +10,9 @@ what else the machine does counts as little as possible.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -23,13 +20,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.workers import ask_peer
 from flow_models.model import FlowModel
 from flow_models.settings import TrainSettings
 from flow_models.streams import streams, use_streams
 from flow_models.training.precision import compute_of_vectors
 from flow_models.training.step import Stepper
 
-PROJECT = Path(__file__).parents[1]
 LIBRARIES = ("zuko", "nflows", "normflows")
 FLOWS = ("realnvp", "spline")
 ARCHITECTURES = {"realnvp": "realnvp", "spline": "spline_coupling"}
@@ -68,16 +65,7 @@ def steps_per_second(case: Case) -> float:
 
 def peers(python: str, case: Case) -> dict[str, dict[str, Any]]:
     """Each library's faster mode."""
-    done = subprocess.run(  # noqa: S603 - the interpreter that the user named
-        [python, "-W", "ignore", "-m", "benchmarks.peers.vectors"],
-        input=json.dumps({"cases": [case]}),
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "TORCH_LOGS": "-all"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=True,
-    )
-    measured = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    measured = ask_peer(python, "vectors", {"cases": [case]}, quiet=True)
     return {
         library: max((each for each in measured if each["library"] == library), key=lambda each: each["rate"])
         for library in LIBRARIES

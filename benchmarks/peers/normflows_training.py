@@ -1,4 +1,4 @@
-"""normflows' Glow trained on images for so many minutes, for ``benchmarks/image_likelihood.py``.
+"""normflows' Glow trained on images for so many minutes, for ``benchmarks.image_likelihood``.
 
 Reads one case as JSON from standard input and writes one line of JSON: bits per dimension of each test image, in
 float32 and with the average of the weights, after the minutes that the case grants. Of that average the one is kept

@@ -1,4 +1,4 @@
-"""Spline flows of PyTorch's libraries on points in the plane, for ``benchmarks/point_sets.py``.
+"""Spline flows of PyTorch's libraries on points in the plane, for ``benchmarks.point_sets``.
 
 Reads one case as JSON from standard input, writes the log-density of each test point to ``case["output"]`` and one
 line of JSON to standard output.

@@ -1,4 +1,4 @@
-"""sbi's NPE with a neural spline flow, at its defaults, for ``benchmarks/posteriors.py``.
+"""sbi's NPE with a neural spline flow, at its defaults, for ``benchmarks.posteriors``.
 
 Reads a case as JSON from standard input, writes ``samples.npy`` beside its ``case.npz`` and one line of JSON with
 seconds to standard output.

@@ -1,4 +1,4 @@
-"""zuko's spline flow and pyod's ECOD at their defaults, for ``benchmarks/tabular.py``.
+"""zuko's spline flow and pyod's ECOD at their defaults, for ``benchmarks.tabular``.
 
 Reads one case as JSON from standard input: a method, and a folder with ``rows.npz``, of which ``train`` is fitted to.
 Writes ``scores.npy`` there: of each of its ``test`` rows the log-density, or how usual it is.

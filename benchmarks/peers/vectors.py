@@ -1,4 +1,4 @@
-"""Training steps a second of PyTorch's flow libraries; run by ``benchmarks/vectors.py`` under their own interpreter.
+"""Training steps a second of PyTorch's flow libraries; run by ``benchmarks.vectors`` under their own interpreter.
 
 Reads the cases as JSON from standard input and writes one JSON line a measurement.
 """

@@ -2,7 +2,7 @@
 
 TensorFlow gives every operation all cores, and most operations wait for the one before. A flow has hundreds of small
 ones in a row: at the end of each the threads wait for one another. In streams every operation has one thread, and each
-core takes a piece of the batch through all of them. ``benchmarks/glow.py`` and ``benchmarks/vectors.py`` measure what
+core takes a piece of the batch through all of them. ``benchmarks.glow`` and ``benchmarks.vectors`` measure what
 that is worth.
 """
 

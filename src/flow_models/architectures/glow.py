@@ -92,7 +92,7 @@ def glow_activation_bytes(
     """What a training step keeps of one image for its gradient, if nothing is recomputed.
 
     A position of a step keeps 6.5 numbers a channel in float32, and 2.3 a hidden channel in the networks' type:
-    measured with ``benchmarks/memory.py`` at 12 channels, 32 and 128 hidden channels, in float32 and bfloat16. A pixel
+    measured with ``benchmarks.memory`` at 12 channels, 32 and 128 hidden channels, in float32 and bfloat16. A pixel
     of the noise keeps 28 a channel, and 1.9 a hidden channel of each of its layers: so grew the process with the batch,
     to 15 %, in both types at 32 and 64 hidden channels.
     """

@@ -95,7 +95,7 @@ def compute_of_vectors(settings: TrainSettings, *, steps: int, runs: int = 1) ->
 
     The products of a coupling flow for vectors are small: most of a step's time goes into the start of its hundreds of
     operations, which XLA makes into few, on every processor. In streams they take no longer without it.
-    ``benchmarks/vectors.py`` measures both.
+    ``benchmarks.vectors`` measures both.
 
     Args:
         settings: of the training.
