@@ -82,7 +82,7 @@ def add_training(parser: argparse.ArgumentParser, *, minutes: float) -> None:
     parser.add_argument("--models", type=Path, help="keep the trained models here, and use those that are there")
     parser.add_argument("--minutes", type=float, default=minutes)
     parser.add_argument("--train", type=yaml.safe_load, default={}, help="other settings, as YAML: {batch_size: 64}")
-    parser.add_argument("--flip", action="store_true", help="learn images mirrored or not, which are one then")
+    parser.add_argument("--flip", action="store_true", help="mirror every second image: mirrored ones are inliers then")
     parser.add_argument("--images", type=int, default=10**6, help="to train on, at most")
     parser.add_argument("--scored", type=int, default=2000, help="of each set, at most")
     parser.add_argument("--hidden", type=int, default=128)
